@@ -1,0 +1,118 @@
+"""The contract of an environment's configuration, and of an environment to the outside."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from motrix_envs.errors import ConfigError
+
+_RATIO_TOLERANCE = 1e-6
+
+
+@dataclass
+class EnvCfg:
+    """What every environment is configured by; subclasses add their own fields.
+
+    A plain dataclass: nested dataclasses (`reward.action_rate`) are reached by dotted names.
+    """
+
+    model_file: str | None = None
+    """Path of the MJCF model; None if the environment writes its model itself."""
+    sim_dt: float = 0.01
+    """Physics time step in s; overrides the model's own."""
+    ctrl_dt: float = 0.01
+    """Control time step in s; an integer multiple of `sim_dt`."""
+    max_episode_seconds: float | None = None
+    """Time limit of an episode in s; None means none."""
+    render_spacing: float = 1.0
+    """Distance between neighbouring environments in a rendered grid in m; 0 draws all in one scene."""
+
+    @property
+    def sim_substeps(self) -> int:
+        """Physics steps per control step."""
+        return round(self.ctrl_dt / self.sim_dt)
+
+    @property
+    def max_episode_steps(self) -> int | None:
+        """Control steps until an episode is truncated, or None."""
+        if self.max_episode_seconds is None:
+            return None
+        # 0.3 s at 0.1 s a step are three steps, although 0.3 / 0.1 < 3 in floating point.
+        return math.floor(self.max_episode_seconds / self.ctrl_dt + _RATIO_TOLERANCE)
+
+    def validate(self) -> None:
+        """Check the configuration; subclasses extend this.
+
+        Raises:
+            ConfigError: A time is not positive and finite, `ctrl_dt` is no integer multiple of
+                `sim_dt`, the time limit is shorter than a step, or the model does not exist.
+        """
+        self._validate_times()
+        if self.model_file is not None and not Path(self.model_file).is_file():
+            raise ConfigError(
+                f"{self._named('model_file')} does not exist; give the path of an MJCF file"
+            )
+
+    def _validate_times(self) -> None:
+        for name in ("sim_dt", "ctrl_dt", "max_episode_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
+                raise ConfigError(f"{self._named(name)} must be a positive time in seconds")
+        ratio = self.ctrl_dt / self.sim_dt
+        if self.sim_substeps < 1 or abs(ratio - self.sim_substeps) > _RATIO_TOLERANCE * ratio:
+            raise ConfigError(
+                f"{self._named('ctrl_dt')} must be an integer multiple of "
+                f"sim_dt = {self.sim_dt}; the ratio is {ratio:g}"
+            )
+        if self.max_episode_steps == 0:
+            raise ConfigError(
+                f"{self._named('max_episode_seconds')} is shorter than one control step "
+                f"(ctrl_dt = {self.ctrl_dt})"
+            )
+        if not (self.render_spacing >= 0 and math.isfinite(self.render_spacing)):
+            raise ConfigError(f"{self._named('render_spacing')} must be a distance in m, or 0")
+
+    def _named(self, name: str) -> str:
+        return f"{type(self).__name__}.{name} = {getattr(self, name)!r}"
+
+
+def describe_fields(cfg: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values of a configuration by dotted name: `{"reward.action_rate": -0.01}`."""
+    values: dict[str, Any] = {}
+    for item in fields(cfg):
+        value = getattr(cfg, item.name)
+        if is_dataclass(value) and not isinstance(value, type):
+            values |= describe_fields(value, f"{prefix}{item.name}.")
+        else:
+            values[prefix + item.name] = value
+    return values
+
+
+class ABEnv(ABC):
+    """What any environment tells about itself."""
+
+    @property
+    @abstractmethod
+    def num_envs(self) -> int:
+        """How many copies step together."""
+
+    @property
+    @abstractmethod
+    def cfg(self) -> EnvCfg:
+        """The resolved configuration."""
+
+    @property
+    @abstractmethod
+    def observation_space(self) -> gymnasium.spaces.Box:
+        """Space of one environment's observation."""
+
+    @property
+    @abstractmethod
+    def action_space(self) -> gymnasium.spaces.Box:
+        """Space of one environment's action."""

@@ -1,0 +1,430 @@
+"""NpEnv: a batch of environments in NumPy over the simulation seam."""
+
+from __future__ import annotations
+
+import secrets
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from motrix_envs import registry
+from motrix_envs.base import ABEnv, EnvCfg
+from motrix_envs.errors import ConfigError
+from motrix_envs.np.state import NpEnvState, write_rows
+from motrix_envs.rng import RowStreams
+from motrix_envs.sim import Model, Simulation
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where to look from, in m and degrees, relative to one environment's origin."""
+
+    lookat: tuple[float, float, float] = (0.0, 0.0, 0.5)
+    distance: float = 3.0
+    elevation: float = -15.0
+    azimuth: float = 90.0
+
+
+class NpEnv(ABEnv):
+    """A batch of environments that step together and reset by themselves.
+
+    An author names the parts, in this order: `setup` declares what is read from the simulation;
+    *readers* are small methods of the author's own that name quantities; `apply_action` sets the
+    controls; `reset` starts episodes; `observe`, `rewards` and `terminate` say what is seen,
+    earned and lost. `step` calls them, and looks after time limits, divergence, final
+    observations and resets.
+
+    Parts work on all rows at once and never mix them: a row's numbers must not depend on how many
+    others there are. They return new arrays and keep memory in `state.info` alone.
+    `update_state` may be overridden whole where parts do not fit.
+
+    Args:
+        cfg: Configuration, validated.
+        num_envs: Number of copies.
+        seed: Key of every random draw; None draws one from the operating system.
+        engine: Class of the simulation; None takes the default engine.
+        row_offset: Number of the first row, for processes that share one numbering.
+    """
+
+    camera: ClassVar[Camera] = Camera()
+    success_metric: ClassVar[str] = "the episode lasts until the time limit"
+
+    def __init__(
+        self,
+        cfg: EnvCfg,
+        num_envs: int = 1,
+        *,
+        seed: int | None = None,
+        engine: type[Simulation] | None = None,
+        row_offset: int = 0,
+    ) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs = {num_envs} must be at least 1")
+        engine = engine or registry.default.simulation_class(None)
+        self._cfg = cfg
+        self._num_envs = num_envs
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self.streams = RowStreams(self.seed, num_envs, row_offset)
+        self.sim = engine(self.make_model(), num_envs, cfg.sim_dt)
+        self.ctrl = np.zeros((num_envs, self.sim.model.num_actuators), np.float32)
+        self._state: NpEnvState | None = None
+        self._steps = np.zeros(num_envs, np.uint64)
+        self.setup()
+
+    # What an author writes
+
+    def make_model(self) -> Model:
+        """Return the model; by default the file that the configuration names."""
+        if self._cfg.model_file is None:
+            raise ConfigError(f"{type(self._cfg).__name__}.model_file is not set")
+        return Model.from_file(self._cfg.model_file)
+
+    def setup(self) -> None:
+        """Declare what is read from the simulation: `self.reads = self.sim.declare(...)`."""
+
+    @abstractmethod
+    def apply_action(self, actions: NDArray[np.float32], state: NpEnvState) -> NpEnvState:
+        """Write the controls of this step into `self.ctrl`.
+
+        Args:
+            actions: Finite and within the action space, (num_envs, action_dim).
+            state: The state before the step.
+        """
+
+    def init_info(self) -> dict[str, Any]:
+        """Return this environment's memory at the start: full-size arrays by name."""
+        return {}
+
+    @abstractmethod
+    def reset(
+        self, data: Simulation, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32] | None, dict[str, Any]]:
+        """Start new episodes in some rows: draw their states and call `data.reset`.
+
+        Args:
+            data: The simulation.
+            rows: Which environments, (k,).
+
+        Returns:
+            Their first observations, (k, obs_dim), or None to have `observe` asked; and their
+            memory, arrays (k, ...) under the names of `init_info`.
+        """
+
+    def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
+        """Return the components of the observation in order, (num_envs, k) each.
+
+        Args:
+            state: The state so far. `state.info` holds the memory of all rows.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define observe()")
+
+    def observe_privileged(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
+        """Return what only the critic sees, (num_envs, k) each; nothing by default."""
+        return {}
+
+    def rewards(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
+        """Return the reward terms by name before weighting, (num_envs,) each.
+
+        A term is multiplied by the field of its name in `cfg.reward`, where there is one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define rewards()")
+
+    def terminate(self, state: NpEnvState) -> NDArray[np.bool_]:
+        """Return the rows whose episode is over for good, (num_envs,); none by default."""
+        return np.zeros(self._num_envs, bool)
+
+    def metrics(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
+        """Return numbers worth logging by name, (num_envs,) each; none by default."""
+        return {}
+
+    def succeeded(self, state: NpEnvState) -> NDArray[np.bool_]:
+        """Return whether an episode that ends now is a success, (num_envs,).
+
+        `success_metric` says the same in words.
+        """
+        return state.truncated
+
+    # What everybody uses
+
+    @property
+    def cfg(self) -> EnvCfg:
+        """The resolved configuration."""
+        return self._cfg
+
+    @property
+    def num_envs(self) -> int:
+        """How many copies step together."""
+        return self._num_envs
+
+    @property
+    def state(self) -> NpEnvState | None:
+        """The state after the last step; None before the first."""
+        return self._state
+
+    @property
+    def render_spacing(self) -> float:
+        """Distance between neighbours in a rendered grid in m."""
+        return self._cfg.render_spacing
+
+    @cached_property
+    def observation_layout(self) -> dict[str, int]:
+        """Names and widths of the observation's components in order."""
+        return _layout(self.observe(self._blank_state()))
+
+    @cached_property
+    def state_layout(self) -> dict[str, int]:
+        """Names and widths of the privileged components in order; empty if there are none."""
+        return _layout(self.observe_privileged(self._blank_state()))
+
+    @cached_property
+    def observation_space(self) -> gymnasium.spaces.Box:
+        """Unbounded box of one row's observation."""
+        return _unbounded(self.observation_layout)
+
+    @cached_property
+    def state_space(self) -> gymnasium.spaces.Box | None:
+        """Unbounded box of one row's privileged observation, or None."""
+        return _unbounded(self.state_layout) if self.state_layout else None
+
+    def init_state(self) -> NpEnvState:
+        """Start all episodes afresh and return the first observations, with zero rewards."""
+        state = self._blank_state()
+        everyone = np.arange(self._num_envs)
+        self._steps = np.zeros(self._num_envs, np.uint64)
+        state = self._restart(state, everyone)
+        state.validate(self._num_envs, sum(self.observation_layout.values()))
+        self._state = state
+        return state
+
+    def step(self, actions: NDArray[Any]) -> NpEnvState:
+        """Advance every row by one control step; rows that end begin their next episode.
+
+        Args:
+            actions: One action per row, (num_envs, action_dim). Values outside the action space
+                are clipped, and NaN becomes 0.
+
+        Raises:
+            ValueError: The actions have another shape.
+        """
+        before = self._state or self.init_state()
+        state = self.apply_action(self._legal(actions), before.replace(info=dict(before.info)))
+        diverged = self.physics_step()
+        self._steps = self._steps + np.uint64(1)
+        self.streams.step += np.uint32(1)
+        state = self.update_state(state)
+        state = self._settle(state, before, diverged)
+        self._state = self._reset_done(state)
+        return self._state
+
+    def physics_step(self) -> NDArray[np.bool_]:
+        """Advance the physics by one control step; return the diverged rows, (num_envs,)."""
+        return self.sim.step(self.ctrl, self._cfg.sim_substeps)
+
+    def update_state(self, state: NpEnvState) -> NpEnvState:
+        """Return the state with this step's observation, reward and termination."""
+        info = state.info
+        terminated = self.terminate(state)
+        reward, info["Reward"] = self._weigh(self.rewards(state))
+        info["metrics"] = self.metrics(state)
+        if privileged := self.observe_privileged(state):
+            info["state"] = _join(privileged)
+        return state.replace(
+            obs=_join(self.observe(state)),
+            reward=reward,
+            terminated=terminated,
+            truncated=np.zeros(self._num_envs, bool),
+        )
+
+    def close(self) -> None:
+        """Release the simulation."""
+        self.sim.close()
+
+    # How it works
+
+    def _blank_state(self) -> NpEnvState:
+        n = self._num_envs
+        return NpEnvState(
+            data=self.sim,
+            obs=np.zeros((n, 0), np.float32),
+            reward=np.zeros(n, np.float32),
+            terminated=np.zeros(n, bool),
+            truncated=np.zeros(n, bool),
+            info={"Reward": {}, "metrics": {}, **self.init_info()},
+        )
+
+    def _legal(self, actions: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the actions as the environment may use them: finite, and within their space."""
+        actions = np.asarray(actions, np.float32)
+        space = self.action_space
+        if actions.shape != (self._num_envs, *space.shape):
+            raise ValueError(
+                f"actions have shape {actions.shape}; expected {(self._num_envs, *space.shape)}"
+            )
+        # Clipping keeps NaN, and makes infinities finite.
+        actions = np.clip(actions, space.low, space.high)
+        return np.nan_to_num(actions, copy=False, nan=0.0)
+
+    def _weigh(
+        self, terms: Mapping[str, NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return the total reward and the weighted terms."""
+        weights = self._reward_weights
+        weighted = {
+            name: term * np.float32(weights[name]) if name in weights else term
+            for name, term in terms.items()
+        }
+        total = np.zeros(self._num_envs, np.float32)
+        for term in weighted.values():
+            total += term
+        return total, weighted
+
+    @cached_property
+    def _reward_weights(self) -> dict[str, float]:
+        group = getattr(self._cfg, "reward", None)
+        return {item.name: getattr(group, item.name) for item in fields(group)} if group else {}
+
+    def _settle(
+        self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
+    ) -> NpEnvState:
+        """Add what no author should have to think of: time limit, divergence, success."""
+        terminated, truncated = state.terminated, state.truncated
+        if limit := self._cfg.max_episode_steps:
+            truncated = truncated | (self._steps >= limit)
+        if diverged.any():
+            terminated = terminated | diverged
+            state = self._quarantine(state, before, diverged)
+        truncated = truncated & ~terminated
+        state = state.replace(terminated=terminated, truncated=truncated)
+        info = state.info
+        info["metrics"] = {**info.get("metrics", {}), "diverged": diverged.astype(np.float32)}
+        info["success"] = self.succeeded(state)
+        info["steps"] = self._steps
+        return state
+
+    def _quarantine(
+        self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
+    ) -> NpEnvState:
+        """Let diverged rows earn nothing and end with the last observation they could trust."""
+        info = dict(state.info)
+        zero = np.float32(0)
+        info["Reward"] = {k: np.where(diverged, zero, term) for k, term in info["Reward"].items()}
+        if "state" in info:
+            info["state"] = np.where(diverged[:, None], before.info["state"], info["state"])
+        return state.replace(
+            obs=np.where(diverged[:, None], before.obs, state.obs),
+            reward=np.where(diverged, zero, state.reward),
+            info=info,
+        )
+
+    def _reset_done(self, state: NpEnvState) -> NpEnvState:
+        """Keep the final observations and start the next episode of every row that ended."""
+        done = state.done
+        info = state.info
+        info["final_obs"], info["_final_obs"] = state.obs, done
+        if "state" in info:
+            info["final_state"] = info["state"]
+        return self._restart(state, np.flatnonzero(done)) if done.any() else state
+
+    def _restart(self, state: NpEnvState, rows: NDArray[np.int64]) -> NpEnvState:
+        """Start new episodes in some rows and put what they see into the state."""
+        self.streams.episode[rows] += np.uint32(1)
+        self.streams.step[rows] = 0
+        self._steps = self._steps.copy()
+        self._steps[rows] = 0
+        obs, part = self.reset(self.sim, rows)
+        info = {**state.info, "steps": self._steps}
+        write_rows(info, rows, part)
+        state = state.replace(info=info)
+        if privileged := self.observe_privileged(state):
+            info["state"] = _with_rows(info.get("state"), rows, _join(privileged)[rows])
+        if obs is None:
+            obs = _join(self.observe(state))[rows]
+        return state.replace(obs=_with_rows(state.obs if state.obs.size else None, rows, obs))
+
+    # Snapshots
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        """Return everything the future of the batch depends on, as flat arrays by name."""
+        state = self._state or self.init_state()
+        arrays = {"obs": state.obs, "steps": self._steps, "ctrl": self.ctrl}
+        parts = {
+            "env": arrays,
+            "streams": self.streams.state(),
+            "sim": self.sim.snapshot(),
+            "info": _flatten(state.info),
+        }
+        return {
+            f"{part}/{name}": np.array(array)
+            for part, group in parts.items()
+            for name, array in group.items()
+        }
+
+    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> NpEnvState:
+        """Return to a snapshot of the same environment; stepping goes on bit for bit.
+
+        Raises:
+            SnapshotError: The snapshot is of another engine, version, model or batch size.
+        """
+        self.sim.restore(_group(snapshot, "sim"))
+        self.streams.restore(_group(snapshot, "streams"))
+        env = _group(snapshot, "env")
+        self._steps, self.ctrl = np.array(env["steps"]), np.array(env["ctrl"])
+        info = _unflatten(_group(snapshot, "info"))
+        blank = self._blank_state()
+        self._state = blank.replace(obs=np.array(env["obs"]), info={**blank.info, **info})
+        return self._state
+
+
+def _layout(components: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
+    return {name: array.shape[1] for name, array in components.items()}
+
+
+def _unbounded(layout: Mapping[str, int]) -> gymnasium.spaces.Box:
+    return gymnasium.spaces.Box(-np.inf, np.inf, (sum(layout.values()),), np.float32)
+
+
+def _join(components: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate(list(components.values()), axis=1, dtype=np.float32)
+
+
+def _with_rows(
+    whole: NDArray[np.float32] | None, rows: NDArray[np.int64], part: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return a copy of `whole` with some rows replaced; `part` itself when nothing is there yet."""
+    if whole is None:
+        return part
+    whole = whole.copy()
+    whole[rows] = part
+    return whole
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]:
+    flat: dict[str, NDArray[Any]] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}/")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _unflatten(flat: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = key.split("/")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = np.array(value)
+    return tree
+
+
+def _group(flat: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
+    prefix = f"{part}/"
+    return {k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)}

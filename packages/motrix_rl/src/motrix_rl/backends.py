@@ -1,0 +1,46 @@
+"""The choice of a backend: explicit wins, otherwise the best of what is installed."""
+
+from __future__ import annotations
+
+from motrix_rl import registry
+from motrix_rl.errors import BackendNotInstalledError, PresetNotFoundError
+from motrix_rl.registry import DEFAULT_ALGO, EXTRAS, RlRegistry, install_hint
+from motrix_rl.utils import get_device_supports
+
+
+def choose_backend(
+    env_name: str,
+    rllib: str,
+    wanted: str | None = None,
+    algo: str = DEFAULT_ALGO,
+    rl_registry: RlRegistry | None = None,
+) -> str:
+    """Return the backend to train an environment with.
+
+    Args:
+        env_name: A registered environment.
+        rllib: Name of the RL library.
+        wanted: The user's choice; None takes JAX on a GPU, torch on a GPU, JAX or torch.
+        algo: Name of the algorithm.
+        rl_registry: Where to look; None takes the default registry.
+
+    Raises:
+        EnvNotFoundError: No such environment.
+        PresetNotFoundError: It has no configuration for any installed backend.
+        BackendNotInstalledError: No backend is installed; the message says how to get one.
+    """
+    known = rl_registry or registry.default
+    known.envs.require(env_name)
+    if wanted is not None:
+        return wanted
+    usable = known.backends_for(env_name, rllib, algo)
+    if not known.backends():
+        hints = "\n".join(f"  {install_hint(name)}" for name in EXTRAS)
+        raise BackendNotInstalledError(f"no training backend is installed. Choose one:\n{hints}")
+    if not usable:
+        raise PresetNotFoundError(
+            f"environment '{env_name}' has no {rllib} configuration for {algo} on an installed "
+            "backend (`motrix list` shows the presets)"
+        )
+    preferred = [name for name in get_device_supports().preferred() if name in usable]
+    return (preferred or usable)[0]

@@ -1,0 +1,21 @@
+"""What can go wrong between a configuration and a trained policy."""
+
+from __future__ import annotations
+
+from motrix_envs.errors import MotrixError
+
+
+class PresetNotFoundError(MotrixError, ValueError):
+    """No training configuration is registered for this environment, library and backend."""
+
+
+class BackendNotInstalledError(MotrixError, ImportError):
+    """The package that brings this backend is not installed, or its framework does not import."""
+
+
+class CheckpointError(MotrixError, ValueError):
+    """A checkpoint cannot be written, is incomplete, or is not what was written."""
+
+
+class RunError(MotrixError, ValueError):
+    """A run folder cannot be created, found, read or written."""

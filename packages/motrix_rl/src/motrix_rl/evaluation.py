@@ -1,0 +1,138 @@
+"""How good a policy is: whole episodes, held-out seeds, intervals."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from motrix_envs.np.env import NpEnv
+from numpy.typing import NDArray
+
+from motrix_rl.policy import Policy
+
+RESAMPLES = 2000
+NORMAL_95 = 1.959964  # quantile of the standard normal distribution for a two-sided 95 %
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results over a fixed number of episodes per environment.
+
+    Attributes:
+        episodes: Number of episodes.
+        mean: Mean return.
+        interval: 95 % bootstrap interval of the mean return.
+        std: Standard deviation of the returns.
+        lowest: Lowest return.
+        highest: Highest return.
+        length: Mean length of an episode in steps.
+        success_rate: Share of episodes that succeeded.
+        success_interval: 95 % Wilson interval of the success rate.
+        success_metric: What a success is.
+        seed: Key of the random draws.
+    """
+
+    episodes: int
+    mean: float
+    interval: tuple[float, float]
+    std: float
+    lowest: float
+    highest: float
+    length: float
+    success_rate: float
+    success_interval: tuple[float, float]
+    success_metric: str
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as plain JSON values."""
+        return asdict(self)
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """Return the key of a purpose: `"train"`, `"select"` and `"report"` never share a draw."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def evaluate(env: NpEnv, policy: Policy, episodes: int) -> Evaluation:
+    """Let a policy play whole episodes from fresh starts.
+
+    Every row plays the same number of episodes: taking the first ones to finish would favour
+    short ones.
+
+    Args:
+        env: The environments; their seed decides the starts.
+        policy: What acts.
+        episodes: At least this many, rounded up to the same number for every row.
+    """
+    per_row = math.ceil(episodes / env.num_envs)
+    record = _EpisodeRecord(env.num_envs, per_row)
+    state = env.init_state()
+    while not record.complete:
+        state = env.step(policy.act(state.obs))
+        record.add(state.reward, state.done, state.info["success"])
+    returns, lengths, successes = (array.ravel() for array in record.columns)
+    rate = float(successes.mean())
+    return Evaluation(
+        episodes=returns.size,
+        mean=float(returns.mean()),
+        interval=bootstrap_interval(returns),
+        std=float(returns.std()),
+        lowest=float(returns.min()),
+        highest=float(returns.max()),
+        length=float(lengths.mean()),
+        success_rate=rate,
+        success_interval=wilson_interval(rate, returns.size),
+        success_metric=env.success_metric,
+        seed=env.seed,
+    )
+
+
+class _EpisodeRecord:
+    """Returns, lengths and successes of the first episodes of each row, (num_envs, per_row)."""
+
+    def __init__(self, num_envs: int, per_row: int) -> None:
+        self.columns = tuple(np.zeros((num_envs, per_row)) for _ in range(3))
+        self._finished = np.zeros(num_envs, int)
+        self._return = np.zeros(num_envs)
+        self._length = np.zeros(num_envs)
+
+    @property
+    def complete(self) -> bool:
+        return bool((self._finished >= self.columns[0].shape[1]).all())
+
+    def add(
+        self, reward: NDArray[np.float32], done: NDArray[np.bool_], success: NDArray[np.bool_]
+    ) -> None:
+        self._return += reward
+        self._length += 1
+        rows = np.flatnonzero(done & (self._finished < self.columns[0].shape[1]))
+        for column, values in zip(
+            self.columns, (self._return, self._length, success), strict=True
+        ):
+            column[rows, self._finished[rows]] = values[rows]
+        self._finished[rows] += 1
+        self._return[done] = 0
+        self._length[done] = 0
+
+
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % percentile-bootstrap interval of the mean (Efron 1979).
+
+    The resamples are drawn from a fixed seed: equal values give equal intervals.
+    """
+    draws = np.random.default_rng(0).integers(0, values.size, (RESAMPLES, values.size))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def wilson_interval(rate: float, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a success rate (Wilson 1927); right for 0 and 1 too."""
+    z2 = NORMAL_95**2 / trials
+    centre = (rate + z2 / 2) / (1 + z2)
+    half = math.sqrt(rate * (1 - rate) * z2 + z2**2 / 4) / (1 + z2)
+    return max(0.0, centre - half), min(1.0, centre + half)

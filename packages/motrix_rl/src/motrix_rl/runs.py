@@ -1,0 +1,444 @@
+"""A run: one training's folder, with its record, its metrics and its checkpoints.
+
+    runs/<env>/<UTC time>-<rllib>-<backend>-s<seed>/
+        run.json         what was trained, with what, where and from what; its status
+        metrics.jsonl    one JSON object per line
+        checkpoints/     one folder per step (`motrix_rl.checkpoint`)
+        latest, best     a step each, as text
+
+`best` is absent until an evaluation chose it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from motrix_rl.atomic import disk_errors, plain, write_bytes_atomic, write_json_atomic
+from motrix_rl.checkpoint import Checkpoint, checkpoint_names, read_checkpoint, write_checkpoint
+from motrix_rl.errors import CheckpointError, RunError
+
+FORMAT = 1
+"""Version of `run.json`; a reader refuses any other."""
+
+Which = int | str
+"""A checkpoint of a run: its step, `"latest"` or `"best"`."""
+
+_RECORD = "run.json"
+_IDENTITY = ("format", "env", "rllib", "backend", "seed", "created")
+_POINTERS = ("latest", "best")
+
+
+class Run:
+    """The folder of one training; made by `create`, found by `open`, `find` or `newest`.
+
+    One process trains in a run; others may read it and add to its record meanwhile.
+    """
+
+    def __init__(self, path: Path, record: dict[str, Any]) -> None:
+        self._path = path
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"Run({str(self._path)!r})"
+
+    # --- finding ---------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, root: Path, env: str, rllib: str, backend: str, seed: int, record: Mapping[str, Any]
+    ) -> Run:
+        """Make a new folder under `root` and write its `run.json`.
+
+        Args:
+            root: The folder of all runs; made where missing.
+            env: Environment id.
+            rllib: Name of the learning library.
+            backend: Name of the backend.
+            seed: Training seed.
+            record: What else `run.json` shall hold: config, origins, lineage, owners. The time,
+                the status and `describe_host()` are added here.
+
+        Raises:
+            RunError: `record` uses a key that is set here or a value without a JSON form, or the
+                disk refuses.
+        """
+        _refuse_keys(record, (*_IDENTITY, "status", "host"))
+        now = datetime.now(UTC)
+        document = {
+            "format": FORMAT,
+            "env": env,
+            "rllib": rllib,
+            "backend": backend,
+            "seed": seed,
+            "created": _iso(now),
+            "status": "running",
+            **record,
+            "host": describe_host(),
+        }
+        name = f"{now:%Y%m%d-%H%M%S}-{_file_name(rllib)}-{_file_name(backend)}-s{seed}"
+        path = _make_folder(Path(root) / _file_name(env), name)
+        try:
+            write_json_atomic(path / _RECORD, document)
+        except RunError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            RunError: This is no run, or its `run.json` cannot be read. Given a folder of runs, the
+                message names the newest of them.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise RunError(f"no run at {path}: there is no such folder.{_newest_in(path.parent)}")
+        if not (path / _RECORD).is_file():
+            raise RunError(f"no run at {path}: it holds no {_RECORD}.{_newest_in(path)}")
+        return cls(path, _read_record(path / _RECORD))
+
+    @classmethod
+    def find(cls, root: Path, env: str | None = None) -> list[Run]:
+        """Return the runs under `root`, of one environment or all, newest first.
+
+        Folders without a readable `run.json` are left out.
+        """
+        return [run for run in _runs_below(Path(root), "*/*") if env in (None, run.record["env"])]
+
+    @classmethod
+    def newest(cls, root: Path, env: str | None = None) -> Run:
+        """Return the newest run under `root`, of one environment or all.
+
+        Raises:
+            RunError: There is none.
+        """
+        for run in cls.find(root, env):
+            return run
+        known = sorted({run.record["env"] for run in cls.find(root)})
+        there = f"There are runs of {', '.join(known)}." if known else "It holds no runs at all."
+        raise RunError(
+            f"no run{f' of {env!r}' if env else ''} under {root}. {there} "
+            "Train one first, or name the folder where your runs are."
+        )
+
+    # --- the record ------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The content of `run.json`, as last read or written by this object."""
+        return self._record
+
+    def update(self, **fields: object) -> None:
+        """Set fields of `run.json`; what others wrote there meanwhile is kept.
+
+        Raises:
+            RunError: A field belongs to the run's identity, or the disk refuses.
+        """
+        _refuse_keys(fields, _IDENTITY)
+        file = self._path / _RECORD
+        write_json_atomic(file, {**_read_record(file), **fields})
+        self._record = _read_record(file)
+
+    def finish(
+        self, summary: Mapping[str, Any], status: Literal["finished", "stopped"] = "finished"
+    ) -> None:
+        """Close the record: the status, the time and a summary of what came out.
+
+        Raises:
+            RunError: `summary` has no JSON form, or the disk refuses.
+        """
+        self.update(status=status, ended=_iso(datetime.now(UTC)), summary=dict(summary))
+
+    # --- checkpoints -----------------------------------------------------------------------------
+
+    def checkpoints(self) -> list[int]:
+        """Return the steps of all complete checkpoints, ascending."""
+        names = checkpoint_names(self._path / "checkpoints")
+        return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9][0-9]*", name))
+
+    def save(self, step: int, checkpoint: Checkpoint) -> str:
+        """Write a checkpoint, point `latest` at it and return its hash.
+
+        Args:
+            step: Environment steps so far, by which the checkpoint is called.
+            checkpoint: What to write; one of the same step is replaced.
+
+        Raises:
+            CheckpointError: The checkpoint cannot be written; `latest` stays where it was.
+            RunError: The step is negative, or the pointer cannot be written.
+        """
+        if step < 0:
+            raise RunError(f"cannot save a checkpoint at step {step}: steps count from 0.")
+        digest = write_checkpoint(self._step_folder(step), checkpoint)
+        self._point("latest", step)
+        return digest
+
+    def mark_best(self, step: int, score: Mapping[str, Any]) -> None:
+        """Point `best` at a checkpoint and note in `run.json` why.
+
+        Args:
+            step: One of `checkpoints()`.
+            score: What the evaluation measured.
+
+        Raises:
+            RunError: There is no such checkpoint, or the disk refuses.
+        """
+        self._require(step)
+        self.update(best={"step": step, "score": dict(score), "time": _iso(datetime.now(UTC))})
+        self._point("best", step)
+
+    def load(self, which: Which = "latest") -> Checkpoint:
+        """Read and verify a checkpoint.
+
+        Raises:
+            RunError: There is no such checkpoint; the message names those that exist.
+            CheckpointError: It is damaged; the message names the file and the other checkpoints.
+        """
+        folder = self.checkpoint_folder(which)
+        try:
+            return read_checkpoint(folder)
+        except CheckpointError as cause:
+            raise CheckpointError(f"{cause} {self._existing()}") from cause
+
+    def checkpoint_folder(self, which: Which = "latest") -> Path:
+        """Return the folder of a checkpoint, for `read_checkpoint` and `read_policy`.
+
+        Raises:
+            RunError: There is no such checkpoint; the message names those that exist.
+        """
+        text = str(which)
+        if text in _POINTERS:
+            return self._step_folder(self._require(self._pointed(text), text))
+        if not re.fullmatch(r"[0-9]+", text):
+            asked = f"no checkpoint {text!r} in {self._path}: name a step, 'latest' or 'best'."
+            raise RunError(f"{asked} {self._existing()}")
+        return self._step_folder(self._require(int(text)))
+
+    def _step_folder(self, step: int) -> Path:
+        return self._path / "checkpoints" / str(step)
+
+    def _point(self, pointer: str, step: int) -> None:
+        write_bytes_atomic(self._path / pointer, f"{step}\n".encode())
+
+    def _pointed(self, pointer: str) -> int:
+        file = self._path / pointer
+        if not file.is_file():
+            why = "no evaluation chose one yet" if pointer == "best" else "none was written yet"
+            raise RunError(f"no {pointer!r} in {self._path}: {why}. {self._existing()}")
+        with disk_errors(file, RunError, doing="read"):
+            text = file.read_bytes().strip()
+        if not re.fullmatch(rb"[0-9]+", text):
+            raise RunError(f"{file} holds {text[:40]!r} instead of a step. {self._existing()}")
+        return int(text)
+
+    def _require(self, step: int, pointer: str = "") -> int:
+        if step not in self.checkpoints():
+            asked = f"step {step}" + (f" (where {pointer!r} points)" if pointer else "")
+            raise RunError(f"no checkpoint of {asked} in {self._path}. {self._existing()}")
+        return step
+
+    def _existing(self) -> str:
+        steps = ", ".join(str(step) for step in self.checkpoints())
+        return f"Steps with a checkpoint: {steps}." if steps else "The run has no checkpoints."
+
+    # --- metrics ---------------------------------------------------------------------------------
+
+    def append_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`; nan and inf are written as text.
+
+        Raises:
+            RunError: A value has no JSON form, or the disk refuses.
+        """
+        try:
+            row = plain(metrics, "metrics", nonfinite_as_text=True)
+        except ValueError as cause:
+            raise RunError(f"cannot write {self._metrics}: {cause}") from cause
+        line = json.dumps(row, allow_nan=False) + "\n"
+        with disk_errors(self._metrics, RunError), self._metrics.open("ab") as file:
+            file.write(line.encode())
+
+    def metrics_offset(self) -> int:
+        """Return the length of `metrics.jsonl` in bytes, which a checkpoint keeps in its state."""
+        return self._metrics.stat().st_size if self._metrics.is_file() else 0
+
+    def truncate_metrics(self, offset: int) -> None:
+        """Drop what was logged after a checkpoint, before training resumes from it.
+
+        Args:
+            offset: What `metrics_offset` was then, in bytes; a shorter file is left alone.
+
+        Raises:
+            RunError: The disk refuses.
+        """
+        if offset < self.metrics_offset():
+            with disk_errors(self._metrics, RunError):
+                os.truncate(self._metrics, offset)
+
+    @property
+    def _metrics(self) -> Path:
+        return self._path / "metrics.jsonl"
+
+
+def _make_folder(parent: Path, name: str) -> Path:
+    """Make `parent/name`, or `name-2`, `name-3`, ... if another run started in this second."""
+    with disk_errors(parent, RunError, doing="create a run in"):
+        parent.mkdir(parents=True, exist_ok=True)
+        path = parent / name
+        for number in itertools.count(2):
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                break
+            path = parent / f"{name}-{number}"
+    return path
+
+
+def _file_name(name: str) -> str:
+    """Return `name` with only characters that every file system takes."""
+    return re.sub(r"[^\w.-]", "-", name, flags=re.ASCII).strip(".") or "-"
+
+
+def _refuse_keys(fields: Mapping[str, Any], reserved: tuple[str, ...]) -> None:
+    taken = sorted(set(fields) & set(reserved))
+    if taken:
+        raise RunError(f"{_RECORD} sets {', '.join(taken)} itself. Choose other names.")
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    """Read a `run.json`; raises RunError that says what is wrong with it."""
+    with disk_errors(file, RunError, doing="read"):
+        data = file.read_bytes()
+    try:
+        record = json.loads(data)
+    except ValueError as cause:
+        raise RunError(
+            f"{file} is half-written or not JSON ({cause}). "
+            "Repair it, or open another run; the checkpoints beside it can still be read."
+        ) from cause
+    version = record.get("format") if isinstance(record, dict) else None
+    if version != FORMAT:
+        raise RunError(
+            f"{file} has format version {version!r}; this version of motrix-rl reads {FORMAT}. "
+            "Open it with the version that wrote it."
+        )
+    missing = [key for key in (*_IDENTITY, "status") if key not in record]
+    if missing:
+        raise RunError(f"{file} lacks {', '.join(missing)}: it was edited. Open another run.")
+    return dict(record)
+
+
+def _runs_below(folder: Path, pattern: str) -> list[Run]:
+    """Return the readable runs whose folders match, newest first."""
+    runs = []
+    for file in folder.glob(f"{pattern}/{_RECORD}"):
+        with contextlib.suppress(RunError):
+            runs.append(Run.open(file.parent))
+    # Two runs of one instant differ in their suffix only; -10 comes after -9.
+    return sorted(runs, key=_age, reverse=True)
+
+
+def _age(run: Run) -> tuple[str, int, str]:
+    return str(run.record["created"]), len(run.path.name), run.path.name
+
+
+def _newest_in(folder: Path) -> str:
+    """Return a sentence that names the newest runs in a folder, or an empty text."""
+    runs = _runs_below(folder, "*") or _runs_below(folder, "*/*")
+    names = ", ".join(str(run.path) for run in runs[:3])
+    return f" The newest runs there: {names}." if names else ""
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds")
+
+
+# --- the host ------------------------------------------------------------------------------------
+
+_DISTRIBUTIONS = (
+    *("motrix-envs", "motrix-envs-mujoco", "motrix-rl", "motrix-rl-torch", "motrix-rl-jax"),
+    *("numpy", "motrixsim", "mujoco", "gymnasium", "safetensors"),
+    *("skrl", "torch", "jax", "jaxlib", "flax"),
+)
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def describe_host() -> dict[str, Any]:
+    """Describe where a run happens: Python, platform, CPU, threads, versions and git commit.
+
+    Versions come from package metadata; nothing is imported, and nothing here can fail.
+
+    Returns:
+        JSON: `python`, `platform`, `cpu` (`model`, `count`, `usable`), `threads` (the variables
+        that are set), `versions` (of what is installed), `git` (None outside a repository).
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": {"model": _cpu_model(), "count": os.cpu_count(), "usable": _usable_cpus()},
+        "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
+        "versions": _versions(),
+        "git": _git(),
+    }
+
+
+def _cpu_model() -> str:
+    if sys.platform == "darwin":
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE):
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _usable_cpus() -> int | None:
+    """Return how many CPUs this process may use: fewer than there are, in many containers."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _DISTRIBUTIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit of the current folder and whether tracked files differ from it."""
+    commit = _output("git", "rev-parse", "HEAD")
+    if not commit:
+        return None
+    changes = _output("git", "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def _output(*command: str) -> str | None:
+    """Return what a command prints, or None where it is missing, fails or takes too long."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=5, check=True, env=environment)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace").strip()

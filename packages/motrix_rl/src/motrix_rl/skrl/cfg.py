@@ -1,0 +1,112 @@
+"""Configuration of PPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from motrix_rl.base import BaseRLCfg
+
+
+@dataclass
+class PPOCfg(BaseRLCfg):
+    """Proximal Policy Optimization (Schulman et al. 2017) as trained by skrl 2.1."""
+
+    policy_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
+    """Widths of the policy's hidden layers, each followed by an ELU."""
+    value_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
+    """Widths of the value function's hidden layers, each followed by an ELU."""
+    share_policy_value_features: bool = True
+    """Whether policy and value function share their hidden layers; torch only, equal widths only."""
+    initial_log_std: float = 0.0
+    """Logarithm of the action noise at the start; it is learned, one number per action."""
+
+    rollouts: int = 32
+    """Steps of the batch between two updates."""
+    learning_epochs: int = 2
+    """Passes over a rollout per update."""
+    mini_batches: int = 32
+    """Parts that each pass is split into; must divide `rollouts * num_envs`."""
+
+    discount_factor: float = 0.99
+    """Weight of the next step's value, in [0, 1]."""
+    lambda_param: float = 0.95
+    """Lambda of generalised advantage estimation, in [0, 1]: 0 trusts the value function most."""
+    learning_rate: float = 1e-3
+    """Step size of Adam; where the KL-adaptive schedule starts."""
+    learning_rate_scheduler_kl_threshold: float = 0.008
+    """KL divergence per epoch that the schedule aims at: beyond twice it the learning rate falls by
+    1.5, below half of it the rate grows by 1.5, within [1e-6, 1e-2]. 0 keeps the rate fixed."""
+    random_timesteps: int = 0
+    """Must be 0: skrl 2.1 dropped random actions at the start of PPO."""
+    learning_starts: int = 0
+    """Must be 0: skrl 2.1 dropped the delayed start of PPO."""
+    grad_norm_clip: float = 1.0
+    """Largest norm of a gradient; 0 does not clip. Torch clips policy and value together."""
+
+    time_limit_bootstrap: bool = True
+    """Whether a truncated episode is continued by the value of its final observation.
+
+    Otherwise the time limit counts as an end: nothing is earned after it."""
+    ratio_clip: float = 0.2
+    """Distance from 1 beyond which a probability ratio earns nothing more."""
+    value_clip: float = 0.2
+    """Distance from the old, normalised value that an update may go; 0 does not clip."""
+    clip_predicted_values: bool = True
+    """Whether `value_clip` is used at all."""
+    entropy_loss_scale: float = 0.0
+    """Weight of the policy's entropy in the loss."""
+    value_loss_scale: float = 2.0
+    """Weight of the value loss."""
+    kl_threshold: float = 0.0
+    """KL divergence at which an epoch stops early; 0 never stops."""
+    rewards_shaper_scale: float = 1.0
+    """Factor on every reward before learning; logs and evaluations show rewards without it."""
+
+    @property
+    def rollout_steps(self) -> int:
+        """Steps of the batch between two updates."""
+        return self.rollouts
+
+    def validate(self) -> None:
+        """Check the configuration.
+
+        Raises:
+            ConfigError: A value cannot be trained with; the message says which and why.
+        """
+        super().validate()
+        self._require_finite()
+        for name in ("rollouts", "learning_epochs", "mini_batches"):
+            self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        for name in ("policy_hidden_layer_sizes", "value_hidden_layer_sizes"):
+            widths = getattr(self, name)
+            self._require(name, bool(widths) and min(widths) >= 1, "needs positive widths")
+        for name in ("discount_factor", "lambda_param"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "must be in [0, 1]")
+        for name in ("learning_rate", "ratio_clip", "rewards_shaper_scale"):
+            self._require(name, getattr(self, name) > 0, "must be positive")
+        for name in _NOT_NEGATIVE:
+            self._require(name, getattr(self, name) >= 0, "must not be negative")
+        for name in ("random_timesteps", "learning_starts"):
+            self._require(name, getattr(self, name) == 0, "must be 0: skrl 2.1 has no such phase")
+        samples = self.rollouts * self.num_envs
+        self._require(
+            "mini_batches",
+            samples % self.mini_batches == 0,
+            f"must divide rollouts * num_envs = {samples}",
+        )
+        self._require(
+            "share_policy_value_features",
+            not self.share_policy_value_features
+            or self.policy_hidden_layer_sizes == self.value_hidden_layer_sizes,
+            "needs equal policy_hidden_layer_sizes and value_hidden_layer_sizes",
+        )
+
+
+_NOT_NEGATIVE = (
+    "learning_rate_scheduler_kl_threshold",
+    "grad_norm_clip",
+    "value_clip",
+    "entropy_loss_scale",
+    "value_loss_scale",
+    "kl_threshold",
+)

@@ -1,0 +1,88 @@
+"""The part of skrl's environment wrapper that is the same in every framework."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from motrix_envs.np.env import NpEnv
+from motrix_envs.np.state import NpEnvState
+from numpy.typing import NDArray
+
+
+class NpWrapping:
+    """Turns an `NpEnv` into what skrl steps; a framework adds the two conversions.
+
+    Observations and rewards are float32, flags bool, both (num_envs, 1) where skrl wants columns.
+    `info["final_obs"]` holds the observations before the automatic reset.
+
+    Args:
+        env: The environments.
+        renderer: Something with `render()`, or None.
+    """
+
+    def __init__(self, env: NpEnv, renderer: Any = None) -> None:
+        super().__init__(env)  # type: ignore[call-arg]
+        self._np_env = env
+        self._renderer = renderer
+        self._has_reset_itself = False
+
+    @abstractmethod
+    def to_device(self, array: NDArray[Any]) -> Any:
+        """Return an array of the framework on its device."""
+
+    @abstractmethod
+    def to_numpy(self, array: Any) -> NDArray[np.float32]:
+        """Return an array of the framework as NumPy."""
+
+    def reset(self) -> tuple[Any, dict[str, Any]]:
+        """Start all episodes afresh; return observations (num_envs, obs_dim) and info."""
+        # skrl resets a lone environment after each episode, which the environment has just done.
+        state = self._np_env.state
+        if state is None or not self._has_reset_itself:
+            state = self._np_env.init_state()
+        self._has_reset_itself = False
+        return self.to_device(state.obs), dict(state.info)
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Step all environments; return observations, rewards, terminated, truncated, info."""
+        state = self._np_env.step(self.to_numpy(actions))
+        self._has_reset_itself = self.num_envs == 1 and bool(state.done.any())
+        obs = self.to_device(state.obs)
+        return (
+            obs,
+            # skrl adds to the rewards in place, and these belong to the environment.
+            self.to_device(state.reward[:, None].copy()),
+            self.to_device(state.terminated[:, None]),
+            self.to_device(state.truncated[:, None]),
+            self._info(state, obs),
+        )
+
+    def _info(self, state: NpEnvState, obs: Any) -> dict[str, Any]:
+        info = dict(state.info)
+        final = info["final_obs"]
+        info["final_obs"] = obs if final is state.obs else self.to_device(final)
+        if "final_state" in info:
+            info["final_state"] = self.to_device(info["final_state"])
+        return info
+
+    def state(self) -> Any:
+        """Return the privileged observations, (num_envs, state_dim), or None."""
+        state = self._np_env.state
+        if state is None or "state" not in state.info:
+            return None
+        return self.to_device(state.info["state"])
+
+    def render(self, *args: Any, **kwargs: Any) -> Any:
+        """Draw the environments, if they are to be drawn."""
+        return self._renderer.render() if self._renderer else None
+
+    def close(self) -> None:
+        """Release the environments."""
+        self._np_env.close()
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments step together."""
+        return self._np_env.num_envs

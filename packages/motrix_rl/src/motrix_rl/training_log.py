@@ -1,0 +1,145 @@
+"""What a training says about itself: TensorBoard events, `metrics.jsonl` and progress."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from motrix_envs.np.state import NpEnvState
+from numpy.typing import NDArray
+from tensorboardX import SummaryWriter
+
+from motrix_rl.runs import Run
+
+RECENT_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        env_steps: Steps of single environments so far.
+        total_env_steps: Steps of single environments in the end.
+        steps_per_second: Steps of single environments per second since the last report.
+        mean_return: Mean return of recent episodes; None before the first one ends.
+        seconds_left: Estimated time until the end.
+    """
+
+    env_steps: int
+    total_env_steps: int
+    steps_per_second: float
+    mean_return: float | None
+    seconds_left: float
+
+
+class TrainingLog:
+    """Statistics of one training, gathered every step and written once per update.
+
+    Instantaneous values, and sums over episodes, come as mean, min and max over the batch and the
+    time since the last report. The horizontal axis is steps of single environments.
+    """
+
+    def __init__(self, run: Run, num_envs: int, total_env_steps: int) -> None:
+        self._run = run
+        self._num_envs = num_envs
+        self._total = total_env_steps
+        self._writer = SummaryWriter(logdir=str(run.path))
+        self._sums: dict[str, NDArray[np.float64]] = {}
+        self._lengths = np.zeros(num_envs)
+        self._spans: dict[str, _Span] = defaultdict(_Span)
+        self._scalars: dict[str, list[float]] = defaultdict(list)
+        self._recent: deque[float] = deque(maxlen=RECENT_EPISODES)
+        self._last = (time.perf_counter(), 0)
+
+    def record(self, state: NpEnvState) -> None:
+        """Take in one step of the batch."""
+        ended = np.flatnonzero(state.done)
+        self._lengths += 1
+        self._spans["reward/instant"].add(state.reward)
+        self._sum("episode/return", state.reward, ended)
+        for name, term in state.info.get("Reward", {}).items():
+            self._spans[f"reward_instant/{name}"].add(term)
+            self._sum(f"reward_total/{name}", term, ended)
+        for name, value in state.info.get("metrics", {}).items():
+            self._spans[f"metrics/{name}"].add(value)
+        if ended.size:
+            self._spans["episode/length"].add(self._lengths[ended])
+            self._spans["episode/success"].add(state.info["success"][ended])
+            self._lengths[ended] = 0
+
+    def _sum(self, tag: str, values: NDArray[np.float32], ended: NDArray[np.int64]) -> None:
+        """Add to the running sum of each episode, and keep the sums of those that ended."""
+        total = self._sums.get(tag)
+        if total is None:
+            total = self._sums[tag] = np.zeros(self._num_envs)
+        total += values
+        if ended.size:
+            self._spans[tag].add(total[ended])
+            if tag == "episode/return":
+                self._recent.extend(total[ended].tolist())
+            total[ended] = 0
+
+    def track(self, scalars: Mapping[str, list[float]]) -> None:
+        """Take in numbers of the learner by name: losses, learning rate, times."""
+        for name, values in scalars.items():
+            self._scalars[_tag(name)].extend(float(value) for value in values)
+
+    def write(self, env_steps: int) -> Progress:
+        """Write everything since the last report and start anew."""
+        row: dict[str, float] = {}
+        for tag, span in self._spans.items():
+            row |= {f"{tag}_{kind}": value for kind, value in span.summary().items()}
+        row |= {tag: float(np.mean(values)) for tag, values in self._scalars.items()}
+        progress = self._progress(env_steps)
+        row["time/env_steps_per_second"] = progress.steps_per_second
+        for tag, value in row.items():
+            self._writer.add_scalar(tag, value, env_steps)
+        self._run.append_metrics({"env_steps": env_steps, **row})
+        self._spans.clear()
+        self._scalars.clear()
+        return progress
+
+    def _progress(self, env_steps: int) -> Progress:
+        now, (then, before) = time.perf_counter(), self._last
+        self._last = (now, env_steps)
+        speed = (env_steps - before) / max(now - then, 1e-9)
+        return Progress(
+            env_steps=env_steps,
+            total_env_steps=self._total,
+            steps_per_second=speed,
+            mean_return=float(np.mean(self._recent)) if self._recent else None,
+            seconds_left=(self._total - env_steps) / max(speed, 1e-9),
+        )
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()
+
+
+class _Span:
+    """Mean, least and greatest of arrays that come one after the other."""
+
+    def __init__(self) -> None:
+        self._count, self._sum = 0, 0.0
+        self._least, self._greatest = np.inf, -np.inf
+
+    def add(self, values: NDArray[Any]) -> None:
+        self._count += values.size
+        self._sum += float(values.sum(dtype=np.float64))
+        self._least = min(self._least, float(values.min()))
+        self._greatest = max(self._greatest, float(values.max()))
+
+    def summary(self) -> dict[str, float]:
+        return {"mean": self._sum / self._count, "min": self._least, "max": self._greatest}
+
+
+def _tag(name: str) -> str:
+    """Return a tag that TensorBoard takes as it is: `"Loss / Value loss"` is `loss/value_loss`."""
+    parts = [re.sub(r"\W+", "_", part.strip()).strip("_").lower() for part in name.split("/")]
+    return "/".join(part for part in parts if part)

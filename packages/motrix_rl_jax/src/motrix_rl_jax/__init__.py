@@ -1,0 +1,1 @@
+"""JAX backend of motrix-rl; found through the entry point group `motrix.rlcfgs`."""
