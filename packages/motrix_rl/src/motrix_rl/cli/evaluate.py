@@ -1,0 +1,137 @@
+"""`motrix eval RUN|ENV`: how good a trained policy is, on episodes that it never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motrix_envs import registry as envs
+from motrix_envs._overrides import apply_overrides
+from motrix_envs.errors import MotrixError
+from rich.console import Console
+from rich.table import Table
+
+from motrix_rl import evaluation
+from motrix_rl.checkpoint import read_policy
+from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.evaluation import Evaluation, derived_seed
+from motrix_rl.policy import MlpPolicy, check_contract
+from motrix_rl.runs import Run
+
+MOST_ENVS = 256
+
+
+@dataclass(kw_only=True)
+class EvalOptions:
+    """Evaluate a trained policy without noise, on starts that training never used."""
+
+    checkpoint: str = "latest"
+    """Which checkpoint: latest, best, or its number of steps."""
+    episodes: int = 256
+    """Number of episodes."""
+    num_envs: int | None = None
+    """Environments that step together; by default as many as episodes, at most 256."""
+    seed: int | None = None
+    """Key of the starts; by default derived from the run's own seed."""
+    sim_backend: str | None = None
+    """Physics engine; by default the one that the run was trained on."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    runs: Path = Path("runs")
+    """Folder of all runs, where the newest one of an environment is looked for."""
+
+
+def evaluate(argv: list[str]) -> int:
+    """Evaluate a run from the command line; return the exit code."""
+    target, rest = subject("eval", "a run or an environment RUN|ENV", argv, EvalOptions)
+    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
+    cfg = envs.default.default_cfg(run.record["env"])
+    apply_overrides(cfg, trained_changes(run), f"environment '{run.record['env']}'")
+    options, changes = parse(EvalOptions, rest, prog=f"motrix eval {target}", env=cfg)
+    result = evaluate_run(
+        run,
+        checkpoint=options.checkpoint,
+        episodes=options.episodes,
+        num_envs=options.num_envs,
+        seed=options.seed,
+        sim_backend=options.sim_backend,
+        env_changes=changes["env"],
+    )
+    if options.json:
+        print(json.dumps({"run": str(run.path), **result.to_dict()}, indent=2))
+    else:
+        show(result, run)
+    return 0
+
+
+def find_run(target: str, root: Path) -> Run:
+    """Return the run in a folder, or the newest run of an environment.
+
+    Raises:
+        RunError: There is no such run.
+        EnvNotFoundError: The target is neither a folder nor an environment.
+    """
+    if Path(target).exists() or "/" in target or "\\" in target:
+        return Run.open(Path(target))
+    envs.default.require(target)
+    return Run.newest(root, target)
+
+
+def trained_changes(run: Run) -> dict[str, Any]:
+    """Return what the user changed of the environment's configuration for this run."""
+    names = run.record.get("origins", {}).get("env_cfg", {})
+    return {name: run.record["env_cfg"][name] for name in names}
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    checkpoint: str = "latest",
+    episodes: int = 256,
+    num_envs: int | None = None,
+    seed: int | None = None,
+    sim_backend: str | None = None,
+    env_changes: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Evaluate a checkpoint of a run in the environment it was trained in.
+
+    Raises:
+        MotrixError: The checkpoint cannot be read or does not fit, or a number is out of range.
+    """
+    if episodes < 1 or (num_envs is not None and num_envs < 1):
+        raise MotrixError("an evaluation needs at least one episode and one environment")
+    module, tensors = read_policy(run.checkpoint_folder(checkpoint))
+    env = envs.make(
+        run.record["env"],
+        sim_backend or run.record.get("sim_backend"),
+        trained_changes(run) | dict(env_changes or {}),
+        num_envs or min(episodes, MOST_ENVS),
+        derived_seed(run.record["seed"], "report") if seed is None else seed,
+    )
+    try:
+        check_contract(module, env)
+        return evaluation.evaluate(env, MlpPolicy(module, tensors), episodes)
+    finally:
+        env.close()
+
+
+def show(result: Evaluation, run: Run) -> None:
+    """Print an evaluation as a table."""
+    low, high = result.interval
+    least, most = (100 * share for share in result.success_interval)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows = {
+        "environment": run.record["env"],
+        "episodes": f"{result.episodes}",
+        "return": f"{result.mean:.1f}   95 % interval {low:.1f} to {high:.1f}",
+        "spread": f"{result.lowest:.1f} to {result.highest:.1f}, deviation {result.std:.1f}",
+        "length": f"{result.length:.1f} steps",
+        "success": f"{100 * result.success_rate:.1f} %   95 % interval {least:.1f} to {most:.1f} %",
+        "": result.success_metric,
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(highlight=False).print(table)

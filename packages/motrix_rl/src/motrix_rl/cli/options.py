@@ -1,0 +1,73 @@
+"""Typed options for whatever fields an environment and a training configuration have."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import make_dataclass
+from typing import Any, TypeVar
+
+import tyro
+from motrix_envs.base import describe_fields
+from motrix_envs.errors import MotrixError
+
+T = TypeVar("T")
+
+
+def subject(command: str, what: str, argv: list[str], options: type) -> tuple[str, list[str]]:
+    """Split off the first argument, which decides what options there are.
+
+    Args:
+        command: Name of the command.
+        what: What the first argument is; its last word is how the help calls it.
+        argv: The arguments.
+        options: The command's own options, which `--help` explains without a first argument.
+
+    Raises:
+        MotrixError: It is missing.
+    """
+    placeholder = what.split()[-1]
+    if argv and argv[0] in ("-h", "--help"):
+        parse(options, argv[:1], prog=f"motrix {command} {placeholder}")
+    if not argv or argv[0].startswith("-"):
+        raise MotrixError(
+            f"`motrix {command}` takes {what} first, and then its options; "
+            f"`motrix {command} {placeholder} --help` lists them"
+        )
+    return argv[0], argv[1:]
+
+
+def peek(argv: Sequence[str], *names: str) -> dict[str, str | None]:
+    """Return the values of options that decide what other options there are, None where absent."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(f"--{name}", dest=name, nargs="?")
+    known, _ = parser.parse_known_args(list(argv))
+    return vars(known)
+
+
+def parse(
+    options: type[T], argv: Sequence[str], prog: str, **groups: Any
+) -> tuple[T, dict[str, dict[str, Any]]]:
+    """Parse a command line; on `--help` and on errors explain and exit, as commands do.
+
+    Args:
+        options: Keyword-only dataclass of the command's own options; all have defaults.
+        argv: The arguments.
+        prog: How the command is called.
+        **groups: Default configurations by name: `env=cfg` gives options such as `--env.ctrl-dt`.
+
+    Returns:
+        The options, and for each group the fields that were changed, by dotted name.
+    """
+    fields = [(name, type(cfg)) for name, cfg in groups.items()]
+    whole = make_dataclass(options.__name__, fields, bases=(options,), kw_only=True)
+    parsed: Any = tyro.cli(
+        whole, default=whole(**groups), args=list(argv), prog=prog, description=options.__doc__
+    )
+    return parsed, {name: _changed(cfg, getattr(parsed, name)) for name, cfg in groups.items()}
+
+
+def _changed(default: Any, parsed: Any) -> dict[str, Any]:
+    before = describe_fields(default)
+    return {name: value for name, value in describe_fields(parsed).items() if value != before[name]}

@@ -1,0 +1,108 @@
+"""`motrix train ENV`: train a policy, show how it goes, and say how good it became."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from motrix_envs import registry as envs
+
+from motrix_rl import registry
+from motrix_rl.backends import choose_backend
+from motrix_rl.cli.evaluate import evaluate_run, show
+from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.cli.progress import ProgressLine
+from motrix_rl.registry import DEFAULT_RLLIB
+from motrix_rl.runs import Run
+
+
+@dataclass(kw_only=True)
+class TrainOptions:
+    """Train a policy."""
+
+    rllib: str = DEFAULT_RLLIB
+    """RL library that trains."""
+    backend: str | None = None
+    """Framework: torch or jax; by default the best one that is installed."""
+    sim_backend: str | None = None
+    """Physics engine; by default MotrixSim."""
+    seed: int | None = None
+    """Short for --rl.seed: key of every random draw; by default drawn and recorded."""
+    num_envs: int | None = None
+    """Short for --rl.num-envs: environments that step together."""
+    render: bool = False
+    """Draw the environments while they train."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    eval_episodes: int = 256
+    """Episodes of the evaluation at the end; 0 leaves it out."""
+
+
+def train(argv: list[str]) -> int:
+    """Train an environment from the command line; return the exit code."""
+    name, rest = subject("train", "an environment ENV", argv, TrainOptions)
+    chosen = peek(rest, "rllib", "backend")
+    rllib = chosen["rllib"] or DEFAULT_RLLIB
+    backend = choose_backend(name, rllib, chosen["backend"])
+    options, changes = parse(
+        TrainOptions,
+        rest,
+        prog=f"motrix train {name}",
+        env=envs.default.default_cfg(name),
+        rl=registry.default_rl_cfg(name, rllib, backend),
+    )
+    short = {"seed": options.seed, "num_envs": options.num_envs}
+    changes["rl"] |= {key: value for key, value in short.items() if value is not None}
+    return train_with(name, rllib, backend, options, changes)
+
+
+def train_with(
+    name: str, rllib: str, backend: str, options: TrainOptions, changes: dict[str, dict[str, Any]]
+) -> int:
+    """Train with options that are settled, evaluate, and say what to do next."""
+    trainer = registry.default.trainer(rllib, backend)(
+        name,
+        options.sim_backend,
+        options.render,
+        changes["rl"],
+        env_cfg_override=changes["env"],
+        runs_root=options.runs,
+    )
+    print(f"{name}: {rllib} on {backend}, {trainer.cfg.num_envs} environments")
+    with ProgressLine() as line, _stopping(trainer):
+        run: Run = trainer.train(line.update)
+    print(f"run:  {run.path}")
+    if options.eval_episodes:
+        result = evaluate_run(run, episodes=options.eval_episodes)
+        run.update(evaluation=result.to_dict())
+        print()
+        show(result, run)
+    _say_next(run)
+    return 0
+
+
+def _say_next(run: Run) -> None:
+    print(f"\nnext: motrix eval {run.path}")
+    print(f"      tensorboard --logdir {run.path}")
+
+
+@contextmanager
+def _stopping(trainer: Any) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the training at a rollout's end; the second, at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        print("\nstopping after this rollout; once more to stop at once", flush=True)
+        trainer.request_stop()
+        signal.signal(number, previous[number])
+
+    previous = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,142 @@
+"""The command line: what it prints, what it imports, and how it answers mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from motrix_rl.cli import main
+
+TINY = [
+    "--num-envs", "8", "--rl.rollouts", "4", "--rl.mini-batches", "2", "--rl.max-env-steps", "64",
+    "--eval-episodes", "8", "--env.max-episode-seconds", "0.5", "--seed", "3",
+]  # fmt: skip
+
+HEAVY = ("numpy", "gymnasium", "tyro", "motrixsim", "torch", "jax", "skrl", "flax")
+
+
+def run(*argv: str) -> int:
+    """Run a command in this process; tyro leaves by SystemExit, as commands do."""
+    try:
+        return main(argv)
+    except SystemExit as left:
+        return int(left.code or 0)
+
+
+@pytest.mark.parametrize("command", ["list", "plugins", "--help"])
+def test_light_commands_import_nothing_heavy(command):
+    code = (
+        "import sys; from motrix_rl.cli import main; code = main([sys.argv[1]]);"
+        "print(code, [name for name in sys.argv[2:] if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, command, *HEAVY], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
+def test_list_names_owner_and_presets(capsys):
+    assert run("list") == 0
+    line = next(row for row in capsys.readouterr().out.splitlines() if row.startswith("cartpole"))
+    assert "motrix-envs" in line
+    assert "skrl:" in line
+
+
+def test_list_verbose_shows_spaces_and_fields(capsys):
+    assert run("list", "-v") == 0
+    printed = capsys.readouterr().out
+    assert "positions (2), velocities (2)" in printed
+    assert "--env.ctrl-dt 0.01" in printed
+
+
+def test_list_json(capsys):
+    assert run("list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"cartpole", "acme-slide"} <= {row["name"] for row in rows}
+
+
+def test_plugins_shows_owners_and_versions(capsys):
+    assert run("plugins") == 0
+    printed = capsys.readouterr().out
+    assert "acme-envs" in printed
+    assert "0.3.0" in printed
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["lisst"], 1, "Did you mean 'list'?"),
+        (["train"], 1, "takes an environment ENV first"),
+        (["train", "cartpol"], 1, "Did you mean 'cartpole'?"),
+        (["train", "cartpole", "--rllib", "skrll"], 1, "Did you mean 'skrl'?"),
+        (["train", "cartpole", "--backend", "tensorflow"], 1, "'tensorflow'"),
+        (["train", "cartpole", "--sim-backend", "bullet"], 1, "no simulation backend"),
+        (["train", "cartpole", "--rl.learning-rat", "1"], 2, "--rl.learning-rate"),
+        (["train", "cartpole", "--rl.learning-rate", "fast"], 2, "--rl.learning-rate"),
+        (["train", "cartpole", "--env.ctrl-dt", "0.015"], 1, "integer multiple"),
+        (["train", "cartpole", "--rl.mini-batches", "7"], 1, "must divide"),
+        (["train", "cartpole", "--num-envs", "0"], 1, "must be at least 1"),
+        (["eval"], 1, "takes a run or an environment"),
+        (["eval", "cartpol"], 1, "Did you mean 'cartpole'?"),
+        (["eval", "no/such/run"], 1, "no run at"),
+    ],
+)
+def test_mistakes_get_one_clear_message(argv, code, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*argv) == code
+    printed = capsys.readouterr()
+    message = " ".join((printed.err + printed.out).split())
+    assert says in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_train_then_eval(capsys, tmp_path):
+    runs = ["--runs", str(tmp_path)]
+    assert run("train", "cartpole", "--backend", "torch", *TINY, *runs) == 0
+    printed = capsys.readouterr().out
+    assert "next: motrix eval" in printed
+    folder = next((tmp_path / "cartpole").iterdir())
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["seed"] == 3
+    assert record["origins"]["env_cfg"] == {"max_episode_seconds": "user"}
+
+    assert run("eval", "cartpole", "--episodes", "8", "--json", *runs) == 0
+    by_name = json.loads(capsys.readouterr().out)
+    assert run("eval", str(folder), "--episodes", "8", "--json") == 0
+    by_folder = json.loads(capsys.readouterr().out)
+    assert by_name == by_folder
+    assert by_name["mean"] == record["evaluation"]["mean"], "same held-out starts, same result"
+    assert by_name["highest"] <= 50, "the changed time limit holds in evaluation too"
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_eval_of_damaged_runs(capsys, tmp_path):
+    runs = ["--runs", str(tmp_path)]
+    assert run("train", "cartpole", "--backend", "torch", *TINY, "--eval-episodes", "0", *runs) == 0
+    folder = next((tmp_path / "cartpole").iterdir())
+    weights = next(folder.glob("checkpoints/*/module/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    capsys.readouterr()
+    assert run("eval", str(folder)) == 1
+    assert "weights.safetensors" in capsys.readouterr().err
+    (folder / "run.json").write_text('{"format": 1,')
+    assert run("eval", str(folder)) == 1
+    assert "half-written" in capsys.readouterr().err
+
+
+def test_the_script_of_the_seed_is_the_same_door(tmp_path):
+    script = Path(__file__).parents[2] / "scripts" / "train.py"
+    done = subprocess.run(
+        [sys.executable, script, "--env", "cartpol", "--num-envs=8", "--rand-seed"],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Did you mean 'cartpole'?" in done.stderr
