@@ -14,12 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 ENVS, CORE, TORCH, JAX = "motrix_envs", "motrix_rl", "motrix_rl_torch", "motrix_rl_jax"
+MUJOCO = "motrix_envs_mujoco"
 TORCH_FAMILY = {"torch", "torchvision"}
 JAX_FAMILY = {"jax", "jaxlib", "flax", "optax", "orbax"}
 
 # What each package must never import: not in a function, not under TYPE_CHECKING.
 FORBIDDEN = {
-    ENVS: {CORE, TORCH, JAX, "skrl"} | TORCH_FAMILY | JAX_FAMILY,
+    ENVS: {MUJOCO, "mujoco", CORE, TORCH, JAX, "skrl"} | TORCH_FAMILY | JAX_FAMILY,
+    MUJOCO: {"motrixsim", CORE, TORCH, JAX, "skrl"} | TORCH_FAMILY | JAX_FAMILY,
     CORE: {TORCH, JAX, "skrl"} | TORCH_FAMILY | JAX_FAMILY,
     TORCH: {JAX} | JAX_FAMILY,
     JAX: {TORCH} | TORCH_FAMILY,
@@ -27,7 +29,18 @@ FORBIDDEN = {
 PACKAGES = list(FORBIDDEN)
 
 # What no plugin and no package may pull in by merely being imported.
-HEAVY = ["numpy", "gymnasium", "tyro", "rich", "motrixsim", "torch", "jax", "flax", "skrl"]
+HEAVY = [
+    "numpy",
+    "gymnasium",
+    "tyro",
+    "rich",
+    "motrixsim",
+    "mujoco",
+    "torch",
+    "jax",
+    "flax",
+    "skrl",
+]
 
 MODULE_LINES = 450
 FUNCTION_LINES = 80

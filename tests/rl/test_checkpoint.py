@@ -18,12 +18,10 @@ from motrix_rl.checkpoint import (
     Checkpoint,
     checkpoint_hash,
     checkpoint_names,
-    flatten,
     is_checkpoint,
     read_checkpoint,
     read_manifest,
     read_policy,
-    unflatten,
     write_checkpoint,
 )
 from motrix_rl.errors import CheckpointError
@@ -472,26 +470,3 @@ def test_a_tensor_without_a_portable_form_is_refused(tmp_path, values):
 def test_state_that_json_cannot_hold_is_refused(tmp_path, value, match):
     with pytest.raises(CheckpointError, match=match):
         write_checkpoint(tmp_path / "c", example(state={"a": value}))
-
-
-# Nested tensors
-
-
-def test_flatten_and_back():
-    tree = {"actor": {"0": {"w": np.ones(2), "": np.zeros(1)}}, "log_std": np.zeros(2)}
-    flat = flatten(tree)
-    assert sorted(flat) == ["actor/0/", "actor/0/w", "log_std"]
-    assert_same_tensors(flatten(unflatten(flat)), flat)
-    assert_same_tensors(flatten(tree, sep="."), {k.replace("/", "."): v for k, v in flat.items()})
-
-
-@pytest.mark.parametrize("tree", [{"a/b": np.ones(1)}, {"a": {"b/c": np.ones(1)}}, {1: np.ones(1)}])
-def test_flatten_refuses_ambiguous_keys(tree):
-    with pytest.raises(CheckpointError, match="cannot flatten the key"):
-        flatten(tree)
-
-
-@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a"), ("a", "a/b/c")])
-def test_unflatten_refuses_a_leaf_that_is_a_branch(names):
-    with pytest.raises(CheckpointError, match="cannot unflatten"):
-        unflatten({name: np.ones(1) for name in names})

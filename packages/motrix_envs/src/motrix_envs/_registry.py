@@ -1,33 +1,21 @@
-"""What both registries share: plugins declare names in strings, modules complete them on first use."""
+"""What both registries share: plugins declare names, their modules complete them on first use."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from motrix_envs import _plugins
 from motrix_envs._plugins import USER_CODE, Owner, Plugin
-from motrix_envs.errors import DuplicateNameError, PluginError, PluginWarning
+from motrix_envs._transaction import LOCK, Record, Transaction, enclosing, forget, taken
+from motrix_envs.errors import PluginError, PluginWarning
 
-
-class Record(Protocol):
-    """What a registry keeps under a name."""
-
-    @property
-    def owner(self) -> Owner: ...
-    @property
-    def module(self) -> str | None: ...
-    @property
-    def complete(self) -> bool: ...
-    @property
-    def defined_in(self) -> str | None: ...
+ANYTHING = (Exception, SystemExit)
+"""What a stranger's code may raise; an interrupt of the user goes through."""
 
 
 @dataclass(frozen=True)
@@ -36,48 +24,29 @@ class Failure:
 
     owner: Owner
     subject: str
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
-        return f"{self.owner} ({self.subject}): {type(self.error).__name__}: {self.error}"
-
-
-@dataclass
-class _Transaction:
-    """The hook or module import in progress: who is to blame, and how to take it all back."""
-
-    registry: PluginRegistry
-    owner: Owner
-    module: str | None = None
-    undo: list[tuple[Hashable, Record | None, Record]] = field(default_factory=list)
-
-
-_transaction: ContextVar[_Transaction | None] = ContextVar("motrix_transaction", default=None)
-
-
-def transacting_registry() -> PluginRegistry | None:
-    """Return the registry whose hook or module is being imported in this context, if any."""
-    transaction = _transaction.get()
-    return transaction.registry if transaction else None
+        where = f" ({self.subject})" if self.subject else ""
+        return f"{self.owner}{where}: {type(self.error).__name__}: {self.error}"
 
 
 class PluginRegistry:
     """Names with their owners, filled by the hooks of one entry-point group.
 
-    Hooks run at the first lookup and only declare. A declared module is imported when one of its
-    names is used. Hook and import are one transaction each: all of it counts, or nothing. No
-    import happens while the lock is held; when two threads arrive first together, both run the
-    hooks, and declaring the same thing twice changes nothing.
+    Hooks run at the first lookup, once, and only declare. A declared module is imported when one
+    of its names is used. Each is a transaction: all of it counts, or nothing.
     """
 
     group: ClassVar[str]
+    _lock: ClassVar[threading.RLock] = LOCK
 
     def __init__(self) -> None:
-        self._table: dict[Hashable, Record] = {}
-        self._lock = threading.RLock()
+        self.table: dict[Hashable, Record] = {}
         self._loaded = False
         self._done: set[Plugin] = set()
         self._failures: dict[tuple[Owner, str], Failure] = {}
+        self._announced: set[tuple[Owner, str]] = set()
 
     # Plugins
 
@@ -92,8 +61,23 @@ class PluginRegistry:
         importlib.invalidate_caches()
         with self._lock:
             self._failures.clear()
+            self._announced.clear()
             self._loaded = False
         self._load()
+
+    def complete_all(self) -> None:
+        """Import every declared module; `failures` says which ones failed.
+
+        Raises:
+            PluginError: One failed and `MOTRIX_STRICT_PLUGINS=1` is set.
+        """
+        self._load()
+        for key in list(self._records()):
+            try:
+                self._complete(key)
+            except PluginError:
+                if _plugins.strict():
+                    raise
 
     def _load(self) -> None:
         """Run the hooks of all installed plugins, once.
@@ -101,34 +85,46 @@ class PluginRegistry:
         Raises:
             PluginError: One failed and `MOTRIX_STRICT_PLUGINS=1` is set.
         """
-        if self._loaded or _transaction.get() is not None:
+        if self._loaded or any(t.registry is self and t.declares for t in enclosing()):
             return
-        plugins = [plugin for plugin in _plugins.discover(self.group) if not plugin.disabled]
-        new = [self._run_hook(plugin) for plugin in plugins if plugin not in self._done]
+        for plugin in _plugins.discover(self.group):
+            if plugin.disabled:
+                self._repaired(plugin.owner, plugin.value)
+            elif plugin not in self._done:
+                self._run_hook(plugin)
         self._loaded = True
-        for failure in filter(None, new):
-            warnings.warn(_left_out(failure), PluginWarning, stacklevel=4)
+        self._announce()
 
-    def _run_hook(self, plugin: Plugin) -> Failure | None:
-        """Run one hook; return its failure if this is the first time that it is seen."""
+    def _run_hook(self, plugin: Plugin) -> None:
         try:
-            with self._begin(plugin.owner):
+            with Transaction(self, plugin.owner, plugin.module, declares=True):
                 plugin.load_hook()(self)
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
-            _forget(plugin.value.partition(":")[0])
-            return self._failed(plugin.owner, plugin.value, error)
-        with self._lock:
-            self._done.add(plugin)
-        return None
+        except ANYTHING as error:
+            self._failed(plugin.owner, plugin.value, error)
+        else:
+            with self._lock:
+                self._done.add(plugin)
+            self._repaired(plugin.owner, plugin.value)
 
-    def _failed(self, owner: Owner, subject: str, error: Exception) -> Failure | None:
+    def _failed(self, owner: Owner, subject: str, error: BaseException) -> None:
         failure = Failure(owner, subject, error)
+        with self._lock:
+            self._failures[owner, subject] = failure
         if _plugins.strict():
             raise PluginError(f"plugin failed: {failure}") from error
+
+    def _repaired(self, owner: Owner, subject: str) -> None:
         with self._lock:
-            known = (owner, subject) in self._failures
-            self._failures[owner, subject] = failure
-        return None if known else failure
+            self._failures.pop((owner, subject), None)
+            self._announced.discard((owner, subject))
+
+    def _announce(self) -> None:
+        """Warn of every failure, once."""
+        with self._lock:
+            new = [f for key, f in self._failures.items() if key not in self._announced]
+            self._announced.update(self._failures)
+        for failure in new:
+            warnings.warn(_left_out(failure), PluginWarning, stacklevel=4)
 
     def _note(self) -> str:
         """Return the paragraph about failed plugins that a failed lookup ends with."""
@@ -139,56 +135,76 @@ class PluginRegistry:
 
     # Records
 
-    def _put(self, key: Hashable, record: Record) -> None:
-        """Store a record, remembering within a transaction what it replaced."""
+    def held(self, key: Hashable) -> Record | None:
+        """Return a record as this context sees it: with what its own transactions staged."""
         with self._lock:
-            if transaction := _transaction.get():
-                transaction.undo.append((key, self._table.get(key), record))
-            self._table[key] = record
+            for transaction in enclosing():
+                if (self, key) in transaction.staged:
+                    return transaction.staged[self, key]
+            return self.table.get(key)
+
+    def unkept_promises(self, module: str) -> list[str]:
+        """Return the titles of what a declared module has not defined."""
+        records = self._records().values()
+        return [r.title for r in records if r.module == module and not r.complete]
+
+    def _records(self) -> dict[Hashable, Record]:
+        with self._lock:
+            records = dict(self.table)
+            for transaction in reversed(list(enclosing())):
+                for (registry, key), record in transaction.staged.items():
+                    if registry is self:
+                        records[key] = record
+            return records
+
+    def _put(self, key: Hashable, record: Record) -> None:
+        with self._lock:
+            if transaction := next(enclosing(), None):
+                transaction.staged[self, key] = record
+            else:
+                self.table[key] = record
 
     def _get(self, key: Hashable) -> Record | None:
         """Return the record of a key as it is, declared or complete."""
         self._load()
-        return self._table.get(key)
+        return self.held(key)
 
-    def _declare(self, key: Hashable, record: Record, what: str) -> None:
+    def _declare(self, key: Hashable, record: Record) -> None:
         """Store a declaration, unless somebody else holds its key.
 
         Raises:
             DuplicateNameError: The key belongs to another owner or module.
         """
         with self._lock:
-            held = self._table.get(key)
+            held = self.held(key)
             if held is None:
                 self._put(key, record)
-            elif (held.owner, held.module) != (record.owner, record.module):
-                raise _taken(what, held.owner, record.owner)
+            elif held.bare() != record and not _defined_early(held, record):
+                raise taken(held, record.owner)
 
-    def _claim(self, held: Record | None, what: str, definition: type, old: type | None) -> Owner:
-        """Return the owner under whom `definition` may fill its slot of a record.
+    def _claim(self, held: Record | None, new: Record, old: type | None, definition: type) -> None:
+        """Check that `definition` may fill its slot of a record.
 
         Args:
             held: The record as it stands, if there is one.
-            what: How messages call it.
-            definition: The class to be registered.
+            new: What it would be without one.
             old: What is in the slot now; None leaves it free. The same definition may come
                 again: a notebook cell that runs twice.
+            definition: The class to be registered.
 
         Raises:
             DuplicateNameError: The slot, or the whole record, belongs to somebody else.
         """
-        owner = self._owner()
-        if held is None:
-            return owner
-        if same_definition(old, definition) or (old is None and _fits(held, owner, definition)):
-            return held.owner
-        raise _taken(what, held.owner, owner)
+        if held is None or same_definition(old, definition):
+            return
+        if old is not None or not _fits(held, new.owner, definition):
+            raise taken(held, new.owner)
 
     def _owner(self) -> Owner:
-        transaction = _transaction.get()
+        transaction = next(enclosing(), None)
         return transaction.owner if transaction else USER_CODE
 
-    def _complete(self, key: Hashable, what: str) -> Record | None:
+    def _complete(self, key: Hashable) -> Record | None:
         """Return the record of a key, importing its module if that has not happened yet.
 
         Raises:
@@ -197,83 +213,49 @@ class PluginRegistry:
         record = self._get(key)
         if record is None or record.complete or record.module is None:
             return record
+        if (record.owner, record.module) in self._failures:
+            importlib.invalidate_caches()  # it may have been repaired
         try:
-            with self._begin(record.owner, record.module):
-                importlib.import_module(record.module)
-                self._check_promises(record.module)
-        except Exception as error:
+            with Transaction(self, record.owner, record.module, declares=False) as transaction:
+                self._import(record.module, transaction)
+        except ANYTHING as error:
             self._failed(record.owner, record.module, error)
             raise PluginError(
-                f"{what} is declared by {record.owner}, but its module '{record.module}' "
-                f"failed: {type(error).__name__}: {error}"
+                f"{record.title} is declared by {record.owner}, but its module "
+                f"'{record.module}' failed: {type(error).__name__}: {error}"
             ) from error
-        with self._lock:
-            self._failures.pop((record.owner, record.module), None)
-        return self._table.get(key)
+        self._repaired(record.owner, record.module)
+        return self.held(key)
 
-    def _check_promises(self, module: str) -> None:
-        with self._lock:
-            broken = [
-                key for key, record in self._table.items()
-                if record.module == module and not record.complete
-            ]  # fmt: skip
-        if broken:
-            names = ", ".join(_spell(key) for key in broken)
-            raise PluginError(f"module '{module}' declares but does not define: {names}")
+    def _import(self, module: str, transaction: Transaction) -> None:
+        """Import a declared module and check that it defines what was promised."""
+        importlib.import_module(module)
+        transaction.adopt(module)
+        if self.unkept_promises(module) and module in transaction.loaded_before:
+            forget([module])  # it ran before, for another registry or halfway
+            importlib.import_module(module)
+        if broken := self.unkept_promises(module):
+            raise PluginError(f"it does not define {' and '.join(broken)}")
 
-    @contextmanager
-    def _begin(self, owner: Owner, module: str | None = None) -> Iterator[None]:
-        """Blame `owner` for what is registered inside, and take it back if anything fails."""
-        transaction = _Transaction(self, owner, module)
-        token = _transaction.set(transaction)
-        try:
-            yield
-        except BaseException:
-            self._roll_back(transaction)
-            raise
-        finally:
-            _transaction.reset(token)
-
-    def _roll_back(self, transaction: _Transaction) -> None:
-        """Undo a transaction. Modules of others that it imported on the way are whole, and stay."""
-        with self._lock:
-            for key, before, after in reversed(transaction.undo):
-                own_module = transaction.module is None or after.module in (transaction.module, None)
-                if after.owner != transaction.owner or not own_module:
-                    continue
-                if before is None:
-                    self._table.pop(key, None)
-                else:
-                    self._table[key] = before
-                if transaction.module and after.defined_in:
-                    _forget(after.defined_in)
-        if transaction.module:
-            _forget(transaction.module)
-
-
-def _forget(module: str) -> None:
-    """Drop a module from the import cache, so that a retry runs it again."""
-    sys.modules.pop(module, None)
+    def _resolve(self, owner: Owner, target: str) -> Any:
+        """Import what `"package.module:Name"` names, for its owner."""
+        with Transaction(self, owner, target.partition(":")[0], declares=False):
+            return _plugins.resolve(target)
 
 
 def _fits(held: Record, owner: Owner, definition: type) -> bool:
     """Whether a definition comes from where the record was declared: its module or package."""
     if held.module is None:
         return held.owner == owner
-    transaction = _transaction.get()
-    importing = transaction is not None and transaction.module == held.module
+    transaction = next(enclosing(), None)
+    importing = transaction is not None and transaction.source == held.module
     return importing or definition.__module__.split(".")[0] == held.module.split(".")[0]
 
 
-def _taken(what: str, holder: Owner, claimant: Owner) -> DuplicateNameError:
-    return DuplicateNameError(
-        f"{what} already belongs to {holder}; {claimant} has to choose another name"
-    )
-
-
-def _spell(key: Hashable) -> str:
-    parts = key if isinstance(key, tuple) else (key,)
-    return " ".join(str(part) for part in parts if part is not None)
+def _defined_early(held: Record, declaration: Record) -> bool:
+    """Whether a hook declares what importing the module of the hook has defined already."""
+    same_plugin = held.owner == declaration.owner != USER_CODE
+    return same_plugin and held.complete and held.module is None
 
 
 def _left_out(failure: Failure) -> str:

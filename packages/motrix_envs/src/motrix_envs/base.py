@@ -31,7 +31,7 @@ class EnvCfg:
     max_episode_seconds: float | None = None
     """Time limit of an episode in s; None means none."""
     render_spacing: float = 1.0
-    """Distance between neighbouring environments in a rendered grid in m; 0 draws all in one scene."""
+    """Distance between neighbours in a rendered grid in m; 0 draws all in one scene."""
 
     @property
     def sim_substeps(self) -> int:
@@ -51,9 +51,12 @@ class EnvCfg:
 
         Raises:
             ConfigError: A time is not positive and finite, `ctrl_dt` is no integer multiple of
-                `sim_dt`, the time limit is shorter than a step, or the model does not exist.
+                `sim_dt`, the time limit is shorter than a step, a distance is negative, or the
+                model does not exist.
         """
         self._validate_times()
+        if not (self.render_spacing >= 0 and math.isfinite(self.render_spacing)):
+            raise ConfigError(f"{self._named('render_spacing')} must be a distance in m, or 0")
         if self.model_file is not None and not Path(self.model_file).is_file():
             raise ConfigError(
                 f"{self._named('model_file')} does not exist; give the path of an MJCF file"
@@ -75,8 +78,6 @@ class EnvCfg:
                 f"{self._named('max_episode_seconds')} is shorter than one control step "
                 f"(ctrl_dt = {self.ctrl_dt})"
             )
-        if not (self.render_spacing >= 0 and math.isfinite(self.render_spacing)):
-            raise ConfigError(f"{self._named('render_spacing')} must be a distance in m, or 0")
 
     def _named(self, name: str) -> str:
         return f"{type(self).__name__}.{name} = {getattr(self, name)!r}"
@@ -92,6 +93,30 @@ def describe_fields(cfg: Any, prefix: str = "") -> dict[str, Any]:
         else:
             values[prefix + item.name] = value
     return values
+
+
+def check_config_class(cfg: Any) -> None:
+    """Check that a configuration and its groups are dataclasses all the way.
+
+    A class attribute without an annotation, or a class without `@dataclass`, looks like a new
+    default to a reader and is none to Python.
+
+    Raises:
+        ConfigError: An attribute would be ignored; the message says how to write it.
+    """
+    names = {item.name for item in fields(cfg)} if is_dataclass(cfg) else set()
+    for cls in type(cfg).__mro__[:-1]:
+        own = set(vars(cls).get("__annotations__", ()))
+        if own and "__dataclass_fields__" not in vars(cls) and is_dataclass(cfg):
+            raise ConfigError(f"put @dataclass on {cls.__qualname__}: its fields would be ignored")
+        for name in names & set(vars(cls)) - own:
+            raise ConfigError(
+                f"{cls.__qualname__}.{name} has no type, so its value would be ignored: write "
+                f"`{name}: {type(getattr(cfg, name)).__name__} = ...`"
+            )
+    for name in names:
+        if is_dataclass(value := getattr(cfg, name)):
+            check_config_class(value)
 
 
 class ABEnv(ABC):

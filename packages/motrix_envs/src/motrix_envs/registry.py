@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from motrix_envs import _plugins
 from motrix_envs._plugins import USER_CODE, Owner
-from motrix_envs._registry import PluginRegistry, transacting_registry
+from motrix_envs._registry import ANYTHING, PluginRegistry
+from motrix_envs._transaction import enclosing
 from motrix_envs.errors import (
     DuplicateNameError,
     EnvNotFoundError,
-    PluginError,
     SimBackendError,
     did_you_mean,
 )
@@ -46,6 +46,9 @@ NP = "np"
 """The backend under which environment classes register: NumPy over the simulation seam."""
 
 DEFAULT_ENGINE = "motrixsim"
+
+ENGINE_EXTRAS = {"mujoco": "mujoco", "mujoco-fast": "mujoco"}
+"""Extras of motrix-envs that install an engine, for the hint where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -74,14 +77,18 @@ class EnvRecord:
     meta: EnvMeta | None = None
 
     @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"environment '{self.name}'"
+
+    @property
     def complete(self) -> bool:
         """Whether both configuration and environment class are known."""
         return self.meta is not None and bool(self.meta.env_cls_dict)
 
-    @property
-    def defined_in(self) -> str | None:
-        """The module that defines the configuration class."""
-        return self.meta.env_cfg_cls.__module__ if self.meta else None
+    def bare(self) -> EnvRecord:
+        """Return the declaration alone."""
+        return replace(self, meta=None)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,15 @@ class EngineRecord:
     target: str
     module: str | None = None
     complete: bool = True
-    defined_in: str | None = None
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"engine '{self.name}'"
+
+    def bare(self) -> EngineRecord:
+        """Return itself: a declaration is all there is."""
+        return self
 
 
 class EnvRegistry(PluginRegistry):
@@ -110,7 +125,7 @@ class EnvRegistry(PluginRegistry):
             DuplicateNameError: A name belongs to somebody else.
         """
         for name in names:
-            self._declare(("env", name), EnvRecord(name, self._owner(), module), _call(name))
+            self._declare(("env", name), EnvRecord(name, self._owner(), module))
 
     def engine(self, name: str, target: str) -> None:
         """Declare a physics engine: `target` is `"package.module:Class"` of a `Simulation`.
@@ -118,8 +133,7 @@ class EnvRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: The name belongs to somebody else.
         """
-        record = EngineRecord(name, self._owner(), target, target)
-        self._declare(("engine", name), record, f"engine '{name}'")
+        self._declare(("engine", name), EngineRecord(name, self._owner(), target))
 
     # What scripts and defining modules call
 
@@ -131,13 +145,12 @@ class EnvRegistry(PluginRegistry):
         """
         self._load()
         with self._lock:
-            held = cast("EnvRecord | None", self._table.get(("env", name)))
+            held = self._env(name)
+            new = EnvRecord(name, self._owner())
             meta = held.meta if held else None
-            old = meta.env_cfg_cls if meta else None
-            owner = self._claim(held, _call(name), env_cfg_cls, old)
-            record = held or EnvRecord(name, owner)
+            self._claim(held, new, meta.env_cfg_cls if meta else None, env_cfg_cls)
             classes = meta.env_cls_dict if meta else {}
-            self._put(("env", name), replace(record, meta=EnvMeta(env_cfg_cls, classes)))
+            self._put(("env", name), replace(held or new, meta=EnvMeta(env_cfg_cls, classes)))
 
     def register_env(self, name: str, env_cls: type[NpEnv], sim_backend: str) -> None:
         """Register the environment class of an environment for a simulation backend.
@@ -154,17 +167,20 @@ class EnvRegistry(PluginRegistry):
             )
         self._load()
         with self._lock:
-            held = cast("EnvRecord | None", self._table.get(("env", name)))
+            held = self._env(name)
             if held is None or held.meta is None:
                 raise EnvNotFoundError(
                     f"environment '{name}' has no configuration: put @envcfg('{name}') on its "
                     "EnvCfg dataclass before @env"
                 )
             old = held.meta.env_cls_dict.get(sim_backend)
-            self._claim(held, f"{_call(name)} on '{sim_backend}'", env_cls, old)
+            self._claim(held, EnvRecord(name, self._owner()), old, env_cls)
             classes = {**held.meta.env_cls_dict, sim_backend: env_cls}
-            record = replace(held, meta=replace(held.meta, env_cls_dict=classes))
-            self._put(("env", name), record)
+            meta = replace(held.meta, env_cls_dict=classes)
+            self._put(("env", name), replace(held, meta=meta))
+
+    def _env(self, name: str) -> EnvRecord | None:
+        return cast("EnvRecord | None", self.held(("env", name)))
 
     # Look-ups
 
@@ -175,14 +191,12 @@ class EnvRegistry(PluginRegistry):
     def envs(self) -> tuple[EnvRecord, ...]:
         """Return all environment records as they are, declared or complete; imports nothing."""
         self._load()
-        with self._lock:
-            return tuple(r for r in self._table.values() if isinstance(r, EnvRecord))
+        return tuple(r for r in self._records().values() if isinstance(r, EnvRecord))
 
     def engines(self) -> tuple[EngineRecord, ...]:
         """Return all engine records; imports nothing."""
         self._load()
-        with self._lock:
-            return tuple(r for r in self._table.values() if isinstance(r, EngineRecord))
+        return tuple(r for r in self._records().values() if isinstance(r, EngineRecord))
 
     def meta(self, name: str) -> EnvMeta:
         """Return the classes of an environment, importing its module if need be.
@@ -191,7 +205,7 @@ class EnvRegistry(PluginRegistry):
             EnvNotFoundError: No such environment.
             PluginError: Its module failed.
         """
-        record = cast("EnvRecord | None", self._complete(("env", name), _call(name)))
+        record = cast("EnvRecord | None", self._complete(("env", name)))
         if record is None or record.meta is None:
             raise self._unknown(name)
         return record.meta
@@ -217,8 +231,13 @@ class EnvRegistry(PluginRegistry):
 
         Raises:
             EnvNotFoundError: No such environment.
+            ConfigError: Its class is not written as a dataclass.
         """
-        return copy.deepcopy(self.meta(name).env_cfg_cls())
+        from motrix_envs.base import check_config_class
+
+        cfg = copy.deepcopy(self.meta(name).env_cfg_cls())
+        check_config_class(cfg)
+        return cfg
 
     def find_available_sim_backend(self, env_name: str) -> str:
         """Return the first simulation backend of an environment.
@@ -238,35 +257,43 @@ class EnvRegistry(PluginRegistry):
     def list_registered_envs(self) -> dict[str, dict[str, Any]]:
         """Return `{id: {"config_class": str, "available_backends": [str]}}`.
 
-        Imports every declared module. One that fails is left out, as `failures` will tell.
+        Imports every declared module. One that fails is left out, with a warning.
         """
+        self.complete_all()
+        self._announce()
         engines = [engine.name for engine in self.engines()]
         listing = {}
         for record in self.envs():
-            try:
-                meta = self.meta(record.name)
-            except PluginError:
+            if record.meta is None or (record.module and not record.complete):
                 continue
-            backends = [*meta.env_cls_dict, *(engines if meta.env_cls_dict else ())]
-            config_class = meta.env_cfg_cls.__name__
-            listing[record.name] = {"config_class": config_class, "available_backends": backends}
+            backends = [*record.meta.env_cls_dict]
+            listing[record.name] = {
+                "config_class": record.meta.env_cfg_cls.__name__,
+                "available_backends": [*backends, *(engines if backends else ())],
+            }
         return listing
 
     def simulation_class(self, sim_backend: str | None) -> type[Simulation]:
         """Return the engine behind `sim_backend`; None and `"np"` mean the default engine.
 
         Raises:
-            SimBackendError: No such engine is installed.
+            SimBackendError: No such engine is installed, or it cannot be imported.
         """
-        name = DEFAULT_ENGINE if sim_backend in (None, NP) else sim_backend
+        name = DEFAULT_ENGINE if sim_backend in (None, NP) else str(sim_backend)
         record = cast("EngineRecord | None", self._get(("engine", name)))
         if record is None:
-            known = [engine.name for engine in self.engines()]
+            known = [NP, *(engine.name for engine in self.engines())]
             raise SimBackendError(
-                f"no simulation backend named '{name}'.{did_you_mean(str(name), known)} "
-                f"Available: {', '.join([NP, *known])}.{self._note()}"
+                f"no simulation backend named '{name}'.{did_you_mean(name, known)} "
+                f"Available: {', '.join(known)}.{_install_hint(name)}{self._note()}"
             )
-        return cast("type[Simulation]", _plugins.resolve(record.target))
+        try:
+            return cast("type[Simulation]", self._resolve(record.owner, record.target))
+        except ANYTHING as error:
+            raise SimBackendError(
+                f"engine '{name}' of {record.owner} is installed but cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def make(
         self,
@@ -279,27 +306,36 @@ class EnvRegistry(PluginRegistry):
         """Build `num_envs` copies of an environment. See the function `make`."""
         from motrix_envs._overrides import apply_overrides
 
-        backend = self.find_available_sim_backend(name)
-        engine = self.simulation_class(sim_backend)
         cfg = self.default_cfg(name)
         apply_overrides(cfg, env_cfg_override or {}, f"environment '{name}'")
         cfg.validate()
-        env_cls = self.meta(name).env_cls_dict[backend]
+        env_cls = self.meta(name).env_cls_dict[self.find_available_sim_backend(name)]
+        engine = self.simulation_class(sim_backend)
         return env_cls(cfg, num_envs=num_envs, seed=seed, engine=engine)
-
-
-def _call(name: str) -> str:
-    return f"environment '{name}'"
 
 
 default = EnvRegistry()
 """The registry behind the functions of this module."""
 
 
+def _install_hint(engine: str) -> str:
+    """Return a sentence with the command that installs an engine of this version, or nothing."""
+    if engine not in ENGINE_EXTRAS:
+        return ""
+    version = _plugins.installed_version("motrix-envs")
+    pin = f"=={version}" if version else ""
+    return f' Install it: pip install "motrix-envs[{ENGINE_EXTRAS[engine]}]{pin}"'
+
+
 def _current() -> EnvRegistry:
-    """The registry that is importing the caller's module, otherwise the default one."""
-    registry = transacting_registry()
-    return registry if isinstance(registry, EnvRegistry) else default
+    """The registry on whose behalf the caller's module is imported, otherwise the default one."""
+    for transaction in enclosing():
+        registry = transaction.registry
+        # A training registry names the environment registry that it trains.
+        found = registry if isinstance(registry, EnvRegistry) else getattr(registry, "envs", None)
+        if isinstance(found, EnvRegistry):
+            return found
+    return default
 
 
 def envcfg(name: str) -> Callable[[T], T]:

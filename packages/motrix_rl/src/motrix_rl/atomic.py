@@ -67,6 +67,27 @@ def write_json_atomic(path: Path, obj: Mapping[str, object]) -> None:
     write_bytes_atomic(path, data)
 
 
+def append_bytes(path: Path, data: bytes) -> None:
+    """Append `data` to `path`, all of it or nothing.
+
+    Args:
+        path: The file to append to, created where missing; its folder exists.
+        data: A whole number of lines or records.
+
+    Raises:
+        RunError: The disk refuses; the file is as it was before.
+    """
+    before = path.stat().st_size if path.is_file() else 0
+    with disk_errors(path, RunError):
+        try:
+            with path.open("ab") as file:
+                file.write(data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, before)
+            raise
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Create `path`, write `data` and wait until the disk has it; raises OSError."""
     with path.open("xb") as file:

@@ -33,14 +33,16 @@ def choose_backend(
     known.envs.require(env_name)
     if wanted is not None:
         return wanted
-    usable = known.backends_for(env_name, rllib, algo)
     if not known.backends():
-        hints = "\n".join(f"  {install_hint(name)}" for name in EXTRAS)
+        hints = "\n".join(f" {install_hint(name)}" for name in EXTRAS)
         raise BackendNotInstalledError(f"no training backend is installed. Choose one:\n{hints}")
+    usable = known.backends_for(env_name, rllib, algo)
     if not usable:
         raise PresetNotFoundError(
             f"environment '{env_name}' has no {rllib} configuration for {algo} on an installed "
             "backend (`motrix list` shows the presets)"
         )
+    if len(usable) == 1:
+        return usable[0]  # asking for devices may take seconds
     preferred = [name for name in get_device_supports().preferred() if name in usable]
     return (preferred or usable)[0]

@@ -26,7 +26,7 @@ class BaseRLCfg:
     check_point_interval: int = 1000
     """Steps of the batch between checkpoints, rounded up to whole rollouts."""
     device: str | None = None
-    """Device as the framework spells it (`"cpu"`, `"cuda:0"`); None takes the framework's choice."""
+    """Device as the framework spells it, `"cpu"` or `"cuda:0"`; None takes its own choice."""
 
     @property
     def rollout_steps(self) -> int:

@@ -208,45 +208,6 @@ def checkpoint_hash(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()
 
 
-def flatten(tree: Mapping[str, Any], sep: str = "/") -> Tensors:
-    """Flatten nested mappings of arrays to one level: `{"a": {"b": x}}` becomes `{"a/b": x}`.
-
-    Empty branches have no leaf and vanish.
-
-    Raises:
-        CheckpointError: A key is not text or contains `sep`.
-    """
-    flat: Tensors = {}
-    for key, value in tree.items():
-        if not isinstance(key, str) or sep in key:
-            raise CheckpointError(f"cannot flatten the key {key!r}: keys are text without {sep!r}.")
-        if isinstance(value, Mapping):
-            flat.update({f"{key}{sep}{name}": leaf for name, leaf in flatten(value, sep).items()})
-        else:
-            flat[key] = np.asarray(value)
-    return flat
-
-
-def unflatten(flat: Mapping[str, NDArray[Any]], sep: str = "/") -> dict[str, Any]:
-    """Undo `flatten`.
-
-    Raises:
-        CheckpointError: One name is both a leaf and a branch.
-    """
-    tree: dict[str, Any] = {}
-    for name, leaf in sorted(flat.items()):
-        *branches, last = name.split(sep)
-        node = tree
-        for branch in branches:
-            node = node.setdefault(branch, {})
-            if not isinstance(node, dict):
-                raise CheckpointError(f"cannot unflatten {name!r}: {branch!r} is already a leaf.")
-        if last in node:
-            raise CheckpointError(f"cannot unflatten {name!r}: it is already a branch.")
-        node[last] = leaf
-    return tree
-
-
 # --- encoding ------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from numpy.typing import NDArray
 
@@ -24,7 +25,7 @@ class Evaluation:
     Attributes:
         episodes: Number of episodes.
         mean: Mean return.
-        interval: 95 % bootstrap interval of the mean return.
+        interval: 95 % bootstrap interval of the mean return; of one episode, that episode.
         std: Standard deviation of the returns.
         lowest: Lowest return.
         highest: Highest return.
@@ -53,7 +54,15 @@ class Evaluation:
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """Return the key of a purpose: `"train"`, `"select"` and `"report"` never share a draw."""
+    """Return the key of a purpose: `"train"`, `"select"` and `"report"` never share a draw.
+
+    Args:
+        seed: The run's seed.
+        purpose: What the draws are for.
+
+    Returns:
+        An integer of 64 bits.
+    """
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
@@ -62,13 +71,24 @@ def evaluate(env: NpEnv, policy: Policy, episodes: int) -> Evaluation:
     """Let a policy play whole episodes from fresh starts.
 
     Every row plays the same number of episodes: taking the first ones to finish would favour
-    short ones.
+    short ones. A row that is done with its episodes steps on and is not counted.
 
     Args:
         env: The environments; their seed decides the starts.
         policy: What acts.
         episodes: At least this many, rounded up to the same number for every row.
+
+    Raises:
+        ConfigError: `episodes` is not positive, or the environment has no time limit: an episode
+            of a good policy would never end.
     """
+    if episodes < 1:
+        raise ConfigError(f"episodes = {episodes} must be at least 1")
+    if env.cfg.max_episode_steps is None:
+        raise ConfigError(
+            f"{type(env).__name__} has no time limit, so that a good policy's episode never ends: "
+            "set max_episode_seconds of the environment to evaluate it"
+        )
     per_row = math.ceil(episodes / env.num_envs)
     record = _EpisodeRecord(env.num_envs, per_row)
     state = env.init_state()
@@ -111,9 +131,7 @@ class _EpisodeRecord:
         self._return += reward
         self._length += 1
         rows = np.flatnonzero(done & (self._finished < self.columns[0].shape[1]))
-        for column, values in zip(
-            self.columns, (self._return, self._length, success), strict=True
-        ):
+        for column, values in zip(self.columns, (self._return, self._length, success), strict=True):
             column[rows, self._finished[rows]] = values[rows]
         self._finished[rows] += 1
         self._return[done] = 0
@@ -125,8 +143,9 @@ def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
     The resamples are drawn from a fixed seed: equal values give equal intervals.
     """
-    draws = np.random.default_rng(0).integers(0, values.size, (RESAMPLES, values.size))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    generator = np.random.default_rng(0)
+    means = [generator.choice(values, values.size).mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 

@@ -1,4 +1,4 @@
-"""From what a user types, a run, a checkpoint or an environment's name, to a policy."""
+"""From what a user names, a run or one of its checkpoints, to a policy."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from motrix_rl.checkpoint import Tensors, is_checkpoint, read_policy
-from motrix_rl.runs import Run
+from motrix_rl.runs import Run, Which
 
 
-def load_policy(path: str | Path, which: str = "latest") -> tuple[dict[str, Any], Tensors]:
+def load_policy(path: str | Path, which: Which = "latest") -> tuple[dict[str, Any], Tensors]:
     """Read a policy from a run folder or from one of its checkpoints.
 
     Args:

@@ -11,7 +11,8 @@ trained, and acting needs neither of them. Kernels are (inputs, outputs).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,11 +52,6 @@ class MlpPolicy:
     """
 
     def __init__(self, module: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
-        if module.get("kind") != KIND:
-            raise CheckpointError(
-                f"this policy is of kind {module.get('kind')!r}; only {KIND!r} acts without the "
-                "framework that trained it"
-            )
         self._check(module, tensors)
         names = [f"actor/{index}" for index in range(len(module["hidden"]))]
         self._layers = [_layer(tensors, name) for name in names]
@@ -67,15 +63,25 @@ class MlpPolicy:
 
     @staticmethod
     def _check(module: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
-        wanted = policy_shapes(module)
+        kind, activation = module.get("kind"), module.get("activation")
+        if (kind, activation) != (KIND, "elu"):
+            raise CheckpointError(
+                f"this policy is of kind {kind!r} with activation {activation!r}; only a {KIND!r} "
+                "with 'elu' acts without the framework that trained it"
+            )
+        try:
+            wanted = policy_shapes(module)
+        except (KeyError, TypeError) as cause:
+            raise CheckpointError(
+                f"the policy's description is incomplete or misshapen: {cause}"
+            ) from cause
         found = {name: array.shape for name, array in tensors.items()}
-        if wanted != found:
-            names = sorted(set(wanted) | set(found))
-            wrong = [
-                f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
-                for name in names
-                if wanted.get(name) != found.get(name)
-            ]
+        wrong = [
+            f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
+            for name in sorted(wanted.keys() | found.keys())
+            if wanted.get(name) != found.get(name)
+        ]
+        if wrong:
             raise CheckpointError("the policy's tensors do not fit: " + "; ".join(wrong))
 
     def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -107,7 +113,7 @@ def policy_shapes(module: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         "actor/mean/bias": (action,),
         "actor/log_std": (action,),
     }
-    for index, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
         shapes[f"actor/{index}/kernel"] = (inputs, outputs)
         shapes[f"actor/{index}/bias"] = (outputs,)
     return shapes
@@ -135,11 +141,16 @@ def contract(env: NpEnv) -> dict[str, Any]:
         },
         "action": {
             "size": int(space.shape[0]),
-            "low": space.low.tolist(),
-            "high": space.high.tolist(),
+            "low": _bounds(space.low),
+            "high": _bounds(space.high),
         },
         "ctrl_dt": env.cfg.ctrl_dt,
     }
+
+
+def _bounds(values: NDArray[Any]) -> list[float | None]:
+    """Return bounds in JSON's types, where None stands for no bound."""
+    return [value if np.isfinite(value) else None for value in values.tolist()]
 
 
 def check_contract(module: Mapping[str, Any], env: NpEnv) -> None:
@@ -148,13 +159,25 @@ def check_contract(module: Mapping[str, Any], env: NpEnv) -> None:
     Raises:
         CheckpointError: Observation, action or pace differ; the message shows both sides.
     """
-    wanted = contract(env)
     differences = [
-        f"  {key}: the policy has {module.get(key)}, the environment {value}"
-        for key, value in wanted.items()
-        if module.get(key) != value
+        f"  {place}: the policy has {of_policy}, the environment {of_env}"
+        for name, wanted in contract(env).items()
+        for place, of_policy, of_env in _differences(name, module.get(name), wanted)
     ]
     if differences:
         raise CheckpointError(
             "this policy was trained for another environment:\n" + "\n".join(differences)
         )
+
+
+def _differences(place: str, left: Any, right: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the places where two JSON documents differ; the order of names counts."""
+    if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
+        if left != right:
+            yield place, left, right
+    elif left.keys() == right.keys() and list(left) != list(right):
+        yield f"{place} (order)", ", ".join(left), ", ".join(right)
+    else:
+        for name in {**right, **left}:
+            inner = (left.get(name, "nothing"), right.get(name, "nothing"))
+            yield from _differences(f"{place}.{name}", *inner)

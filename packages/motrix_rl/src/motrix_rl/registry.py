@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from motrix_envs import _plugins
 from motrix_envs import registry as envs
-from motrix_envs._plugins import Owner
-from motrix_envs._registry import PluginRegistry, transacting_registry
-from motrix_envs.errors import did_you_mean
+from motrix_envs._plugins import USER_CODE, Owner
+from motrix_envs._registry import ANYTHING, PluginRegistry
+from motrix_envs._transaction import enclosing
+from motrix_envs.errors import MotrixError, PluginError, did_you_mean
 
 from motrix_rl.errors import BackendNotInstalledError, PresetNotFoundError
 
@@ -56,14 +57,24 @@ class PresetRecord:
     cfg_cls: type[BaseRLCfg] | None = None
 
     @property
+    def title(self) -> str:
+        """How messages call it."""
+        where = f" on '{self.backend}'" if self.backend else ""
+        return f"the {self.rllib} {self.algo} configuration of '{self.env_name}'{where}"
+
+    @property
+    def key(self) -> tuple[str | None, ...]:
+        """Where a registry keeps it."""
+        return ("preset", self.env_name, self.rllib, self.backend, self.algo)
+
+    @property
     def complete(self) -> bool:
         """Whether the class is known."""
         return self.cfg_cls is not None
 
-    @property
-    def defined_in(self) -> str | None:
-        """The module that defines the class."""
-        return self.cfg_cls.__module__ if self.cfg_cls else None
+    def bare(self) -> PresetRecord:
+        """Return the declaration alone."""
+        return replace(self, cfg_cls=None)
 
 
 @dataclass(frozen=True)
@@ -73,13 +84,13 @@ class TargetRecord:
     name: tuple[str, ...]
     owner: Owner
     target: str
+    title: str
+    module: str | None = None
     complete: bool = True
-    defined_in: str | None = None
 
-    @property
-    def module(self) -> str | None:
-        """What makes two declarations the same."""
-        return self.target
+    def bare(self) -> TargetRecord:
+        """Return itself: a declaration is all there is."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ class RlRegistry(PluginRegistry):
         """
         for name in env_names:
             record = PresetRecord(name, rllib, backend, algo, self._owner(), module)
-            self._declare(_preset_key(name, rllib, backend, algo), record, _call(record))
+            self._declare(record.key, record)
 
     def backend(self, *, rllib: str, backend: str, trainer: str, algo: str = DEFAULT_ALGO) -> None:
         """Declare a trainer class by its place, `"package.module:Trainer"`.
@@ -123,9 +134,9 @@ class RlRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: Somebody else serves this rllib, backend and algorithm.
         """
-        record = TargetRecord((rllib, backend, algo), self._owner(), trainer)
-        what = f"the trainer of {algo} for rllib '{rllib}' on '{backend}'"
-        self._declare(("backend", *record.name), record, what)
+        title = f"the trainer of {algo} for rllib '{rllib}' on '{backend}'"
+        record = TargetRecord((rllib, backend, algo), self._owner(), trainer, title)
+        self._declare(("backend", *record.name), record)
 
     def module(self, name: str, target: str) -> None:
         """Declare an RLModule class by name.
@@ -133,8 +144,8 @@ class RlRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: The name belongs to somebody else.
         """
-        record = TargetRecord((name,), self._owner(), target)
-        self._declare(("module", name), record, f"RLModule '{name}'")
+        record = TargetRecord((name,), self._owner(), target, f"RLModule '{name}'")
+        self._declare(("module", name), record)
 
     # What scripts and defining modules call
 
@@ -149,70 +160,87 @@ class RlRegistry(PluginRegistry):
         """Register a configuration class.
 
         Raises:
-            EnvNotFoundError: The environment is not registered. A module that a plugin declared is
-                not asked: its environment may be missing as long as nobody wants to train it.
+            EnvNotFoundError: The environment is not registered. A plugin's preset is not asked:
+                its environment may be missing as long as nobody wants to train it.
             DuplicateNameError: There is one already.
         """
         self._load()
-        if transacting_registry() is not self:
+        new = PresetRecord(env_name, rllib, backend, algo, self._owner())
+        if self.held(new.key) is None and not any(t.registry is self for t in enclosing()):
             self.envs.require(env_name)
-        key = _preset_key(env_name, rllib, backend, algo)
         with self._lock:
-            held = cast("PresetRecord | None", self._table.get(key))
-            new = held or PresetRecord(env_name, rllib, backend, algo, self._owner())
-            owner = self._claim(held, _call(new), cfg_cls, held.cfg_cls if held else None)
-            self._put(key, replace(new, owner=owner, cfg_cls=cfg_cls))
+            held = cast("PresetRecord | None", self.held(new.key))
+            self._claim(held, new, held.cfg_cls if held else None, cfg_cls)
+            self._put(new.key, replace(held or new, cfg_cls=cfg_cls))
 
     # Look-ups
 
     def presets(self) -> tuple[PresetRecord, ...]:
         """Return all preset records as they are, declared or complete; imports nothing."""
         self._load()
-        with self._lock:
-            return tuple(r for r in self._table.values() if isinstance(r, PresetRecord))
+        return tuple(r for r in self._records().values() if isinstance(r, PresetRecord))
 
     def backends(self) -> tuple[TargetRecord, ...]:
         """Return all trainer records, named (rllib, backend, algo); imports nothing."""
+        return self._targets("backend")
+
+    def modules(self) -> tuple[TargetRecord, ...]:
+        """Return all RLModule records, named (name,); imports nothing."""
+        return self._targets("module")
+
+    def _targets(self, kind: str) -> tuple[TargetRecord, ...]:
         self._load()
-        with self._lock:
-            return tuple(
-                cast("TargetRecord", record)
-                for key, record in self._table.items()
-                if isinstance(key, tuple) and key[0] == "backend"
-            )
+        records = self._records().items()
+        return tuple(
+            record
+            for key, record in records
+            if isinstance(record, TargetRecord) and cast("tuple[str, ...]", key)[0] == kind
+        )
 
     def backends_for(self, env_name: str, rllib: str, algo: str = DEFAULT_ALGO) -> list[str]:
         """Return the installed backends on which an environment has a preset."""
-        served = {r.backend for r in self.presets() if (r.env_name, r.rllib, r.algo) == (env_name, rllib, algo)}  # fmt: skip  # noqa: E501
-        names = [r.name[1] for r in self.backends() if (r.name[0], r.name[2]) == (rllib, algo)]
+        wanted = (env_name, rllib, algo)
+        served = {p.backend for p in self.presets() if (p.env_name, p.rllib, p.algo) == wanted}
+        trainers = [r.name for r in self.backends()]
+        names = [backend for lib, backend, name in trainers if (lib, name) == (rllib, algo)]
         return [name for name in names if name in served or None in served]
 
     def default_rl_cfg(
         self, env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO
     ) -> BaseRLCfg:
         """Return a fresh configuration; see the function `default_rl_cfg`."""
+        from motrix_envs.base import check_config_class
+
         self.envs.require(env_name)
-        presets = [p for p in self.presets() if p.env_name == env_name and p.algo == algo]
-        if not presets:
-            raise PresetNotFoundError(
-                f"environment '{env_name}' has no RL configuration for algorithm '{algo}': put "
-                f"@rlcfg('{env_name}') on a dataclass that inherits PPOCfg.{self._note()}"
-            )
-        rllibs = sorted({preset.rllib for preset in presets})
-        if rllib not in rllibs:
-            raise PresetNotFoundError(
-                f"environment '{env_name}' has no configuration for rllib '{rllib}'."
-                f"{did_you_mean(rllib, rllibs)} Supported: {', '.join(rllibs)}"
-            )
         for choice in (backend, None):
-            key = _preset_key(env_name, rllib, choice, algo)
-            record = cast("PresetRecord | None", self._complete(key, _spell(env_name, rllib, choice)))
+            key = PresetRecord(env_name, rllib, choice, algo, USER_CODE).key
+            record = cast("PresetRecord | None", self._complete(key))
             if record is not None and record.cfg_cls is not None:
-                return copy.deepcopy(record.cfg_cls())
-        known = sorted(str(p.backend) for p in presets if p.rllib == rllib)
-        raise PresetNotFoundError(
-            f"environment '{env_name}' has no configuration for rllib '{rllib}' on backend "
-            f"'{backend}'; there is one for: {', '.join(known)}"
+                cfg = copy.deepcopy(record.cfg_cls())
+                check_config_class(cfg)
+                return cfg
+        raise self._no_preset(env_name, rllib, backend, algo)
+
+    def _no_preset(self, env_name: str, rllib: str, backend: str, algo: str) -> PresetNotFoundError:
+        """Return the error of the first part that does not fit: algorithm, rllib or backend."""
+        about = f"environment '{env_name}' has no RL configuration for"
+        left = [p for p in self.presets() if p.env_name == env_name]
+        for part, wanted in (("algo", algo), ("rllib", rllib)):
+            known = sorted({getattr(preset, part) for preset in left})
+            if known and wanted not in known:
+                return PresetNotFoundError(
+                    f"{about} {part} '{wanted}'.{did_you_mean(wanted, known)} "
+                    f"Supported: {', '.join(known)}.{self._note()}"
+                )
+            left = [preset for preset in left if getattr(preset, part) == wanted]
+        if left:
+            return PresetNotFoundError(
+                f"{about} rllib '{rllib}' on backend '{backend}'; there is one for: "
+                f"{', '.join(sorted(str(preset.backend) for preset in left))}.{self._note()}"
+            )
+        return PresetNotFoundError(
+            f"{about} algo '{algo}', nor any other: put @rlcfg('{env_name}') on a dataclass that "
+            f"inherits PPOCfg.{self._note()}"
         )
 
     def trainer(self, rllib: str, backend: str, algo: str = DEFAULT_ALGO) -> type[Any]:
@@ -227,44 +255,63 @@ class RlRegistry(PluginRegistry):
         if record is None:
             raise self._no_trainer(rllib, backend, algo)
         try:
-            return cast("type[Any]", _plugins.resolve(record.target))
-        except Exception as error:
+            return cast("type[Any]", self._resolve(record.owner, record.target))
+        except ANYTHING as error:
             raise BackendNotInstalledError(
                 f"backend '{backend}' of {record.owner} is installed but cannot be imported: "
-                f"{type(error).__name__}: {error}. {install_hint(backend)}"
+                f"{type(error).__name__}: {error}.{install_hint(backend)}"
             ) from error
 
-    def _no_trainer(self, rllib: str, backend: str, algo: str) -> Exception:
+    def rl_module(self, name: str) -> type[Any]:
+        """Return an RLModule class by its declared name.
+
+        Raises:
+            PluginError: Nobody declares it, or it cannot be imported.
+        """
+        record = cast("TargetRecord | None", self._get(("module", name)))
+        if record is None:
+            known = [r.name[0] for r in self.modules()]
+            raise PluginError(
+                f"no RLModule named '{name}' is registered.{did_you_mean(name, known)} "
+                f"Registered: {', '.join(known) or 'none'}.{self._note()}"
+            )
+        try:
+            return cast("type[Any]", self._resolve(record.owner, record.target))
+        except ANYTHING as error:
+            raise PluginError(
+                f"{record.title} of {record.owner} cannot be imported: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _no_trainer(self, rllib: str, backend: str, algo: str) -> MotrixError:
+        """Return the error of the first part that nobody serves: backend, rllib or algorithm."""
         names = [record.name for record in self.backends()]
         if backend in EXTRAS and not any(name[1] == backend for name in names):
             return BackendNotInstalledError(
-                f"backend '{backend}' is not installed. {install_hint(backend)}{self._note()}"
+                f"backend '{backend}' is not installed.{install_hint(backend)}{self._note()}"
             )
-        served = ", ".join(f"{lib} {algo} on {backend}" for lib, backend, algo in names) or "nothing"
+        wanted = {"backend": (1, backend), "rllib": (0, rllib), "algo": (2, algo)}
+        for part, (index, value) in wanted.items():
+            known = sorted({name[index] for name in names})
+            if value not in known:
+                return PresetNotFoundError(
+                    f"no installed trainer serves {part} '{value}'.{did_you_mean(value, known)} "
+                    f"Available: {', '.join(known) or 'none'}.{self._note()}"
+                )
+        served = ", ".join(f"{lib} {name} on {where}" for lib, where, name in sorted(names))
         return PresetNotFoundError(
-            f"nobody serves {algo} by rllib '{rllib}' on backend '{backend}'. Installed: {served}. "
-            f"{did_you_mean(backend, [name[1] for name in names])}{self._note()}"
+            f"no installed trainer serves {rllib} {algo} on '{backend}'. Available: {served}."
+            f"{self._note()}"
         )
 
 
 def install_hint(backend: str) -> str:
-    """Return the command that installs a backend, with this version pinned, or nothing."""
+    """Return a sentence with the command that installs a backend of this version, or nothing."""
     if backend not in EXTRAS:
         return ""
     version = _plugins.installed_version("motrix-rl")
-    return f'Install it: pip install "motrix-rl[{EXTRAS[backend]}]=={version}"'
-
-
-def _preset_key(env_name: str, rllib: str, backend: str | None, algo: str) -> tuple[Any, ...]:
-    return ("preset", env_name, rllib, backend, algo)
-
-
-def _call(record: PresetRecord) -> str:
-    return _spell(record.env_name, record.rllib, record.backend)
-
-
-def _spell(env_name: str, rllib: str, backend: str | None) -> str:
-    return f"the {rllib} configuration of '{env_name}'" + (f" on '{backend}'" if backend else "")
+    pin = f"=={version}" if version else ""
+    return f' Install it: pip install "motrix-rl[{EXTRAS[backend]}]{pin}"'
 
 
 class _RlCfgs(Mapping[str, EnvRlCfgs]):
@@ -274,16 +321,19 @@ class _RlCfgs(Mapping[str, EnvRlCfgs]):
         cfgs: dict[str, dict[str | None, type[BaseRLCfg]]] = {}
         for record in default.presets():
             if record.env_name == env_name and record.algo == DEFAULT_ALGO:
-                key = _preset_key(env_name, record.rllib, record.backend, record.algo)
-                whole = cast("PresetRecord", default._complete(key, _call(record)))
+                whole = cast("PresetRecord", default._complete(record.key))
                 if whole.cfg_cls is not None:
                     cfgs.setdefault(record.rllib, {})[record.backend] = whole.cfg_cls
         if not cfgs:
             raise KeyError(env_name)
         return EnvRlCfgs(cfgs)
 
+    def __contains__(self, env_name: object) -> bool:
+        return env_name in list(self)
+
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys(record.env_name for record in default.presets()))
+        records = default.presets()
+        return iter(dict.fromkeys(r.env_name for r in records if r.algo == DEFAULT_ALGO))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -296,9 +346,9 @@ _rlcfgs = _RlCfgs()
 
 
 def _current() -> RlRegistry:
-    """The registry that is importing the caller's module, otherwise the default one."""
-    registry = transacting_registry()
-    return registry if isinstance(registry, RlRegistry) else default
+    """The registry on whose behalf the caller's module is imported, otherwise the default one."""
+    registries = (transaction.registry for transaction in enclosing())
+    return next((found for found in registries if isinstance(found, RlRegistry)), default)
 
 
 def rlcfg(
@@ -307,7 +357,7 @@ def rlcfg(
     rllib: str = DEFAULT_RLLIB,
     algo: str = DEFAULT_ALGO,
 ) -> Callable[[T], T]:
-    """Register the decorated configuration dataclass for an environment.
+    """Register the decorated configuration dataclass for an environment; may be stacked.
 
     Args:
         env_name: A registered environment.
@@ -330,9 +380,7 @@ def _register_rlcfg(
     _current().register_rlcfg(env_name, rllib, backend, cfg_cls)
 
 
-def default_rl_cfg(
-    env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO
-) -> BaseRLCfg:
+def default_rl_cfg(env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO) -> BaseRLCfg:
     """Return a fresh configuration for training an environment.
 
     Args:

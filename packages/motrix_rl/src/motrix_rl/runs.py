@@ -15,23 +15,29 @@ import contextlib
 import itertools
 import json
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from motrix_rl.atomic import disk_errors, plain, write_bytes_atomic, write_json_atomic
+from motrix_rl.atomic import (
+    append_bytes,
+    disk_errors,
+    plain,
+    write_bytes_atomic,
+    write_json_atomic,
+)
 from motrix_rl.checkpoint import Checkpoint, checkpoint_names, read_checkpoint, write_checkpoint
 from motrix_rl.errors import CheckpointError, RunError
+from motrix_rl.host import describe_host
 
 FORMAT = 1
 """Version of `run.json`; a reader refuses any other."""
+
+Status = Literal["finished", "stopped", "failed"]
+"""How a training ended: at its planned end, on request, or by an error."""
 
 Which = int | str
 """A checkpoint of a run: its step, `"latest"` or `"best"`."""
@@ -160,14 +166,20 @@ class Run:
         self._record = _read_record(file)
 
     def finish(
-        self, summary: Mapping[str, Any], status: Literal["finished", "stopped"] = "finished"
+        self, summary: Mapping[str, Any], status: Status = "finished", error: str | None = None
     ) -> None:
         """Close the record: the status, the time and a summary of what came out.
+
+        Args:
+            summary: What came out; JSON.
+            status: How it ended.
+            error: Why it failed, in words.
 
         Raises:
             RunError: `summary` has no JSON form, or the disk refuses.
         """
-        self.update(status=status, ended=_iso(datetime.now(UTC)), summary=dict(summary))
+        reason = {} if error is None else {"error": error}
+        self.update(status=status, ended=_iso(datetime.now(UTC)), summary=dict(summary), **reason)
 
     # --- checkpoints -----------------------------------------------------------------------------
 
@@ -273,9 +285,7 @@ class Run:
             row = plain(metrics, "metrics", nonfinite_as_text=True)
         except ValueError as cause:
             raise RunError(f"cannot write {self._metrics}: {cause}") from cause
-        line = json.dumps(row, allow_nan=False) + "\n"
-        with disk_errors(self._metrics, RunError), self._metrics.open("ab") as file:
-            file.write(line.encode())
+        append_bytes(self._metrics, (json.dumps(row, allow_nan=False) + "\n").encode())
 
     def metrics_offset(self) -> int:
         """Return the length of `metrics.jsonl` in bytes, which a checkpoint keeps in its state."""
@@ -369,76 +379,3 @@ def _newest_in(folder: Path) -> str:
 
 def _iso(time: datetime) -> str:
     return time.isoformat(timespec="microseconds")
-
-
-# --- the host ------------------------------------------------------------------------------------
-
-_DISTRIBUTIONS = (
-    *("motrix-envs", "motrix-envs-mujoco", "motrix-rl", "motrix-rl-torch", "motrix-rl-jax"),
-    *("numpy", "motrixsim", "mujoco", "gymnasium", "safetensors"),
-    *("skrl", "torch", "jax", "jaxlib", "flax"),
-)
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def describe_host() -> dict[str, Any]:
-    """Describe where a run happens: Python, platform, CPU, threads, versions and git commit.
-
-    Versions come from package metadata; nothing is imported, and nothing here can fail.
-
-    Returns:
-        JSON: `python`, `platform`, `cpu` (`model`, `count`, `usable`), `threads` (the variables
-        that are set), `versions` (of what is installed), `git` (None outside a repository).
-    """
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": {"model": _cpu_model(), "count": os.cpu_count(), "usable": _usable_cpus()},
-        "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
-        "versions": _versions(),
-        "git": _git(),
-    }
-
-
-def _cpu_model() -> str:
-    if sys.platform == "darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.machine()
-    with contextlib.suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-        if found := re.search(r"^model name\s*:\s*(.+)$", text, flags=re.MULTILINE):
-            return found[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _usable_cpus() -> int | None:
-    """Return how many CPUs this process may use: fewer than there are, in many containers."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _DISTRIBUTIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
-
-
-def _git() -> dict[str, Any] | None:
-    """Return the commit of the current folder and whether tracked files differ from it."""
-    commit = _output("git", "rev-parse", "HEAD")
-    if not commit:
-        return None
-    changes = _output("git", "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
-
-
-def _output(*command: str) -> str | None:
-    """Return what a command prints, or None where it is missing, fails or takes too long."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=5, check=True, env=environment)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace").strip()

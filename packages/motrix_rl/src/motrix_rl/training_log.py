@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
-from tensorboardX import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from motrix_rl.atomic import append_bytes
 from motrix_rl.runs import Run
 
 RECENT_EPISODES = 100
@@ -42,20 +48,31 @@ class TrainingLog:
     """Statistics of one training, gathered every step and written once per update.
 
     Instantaneous values, and sums over episodes, come as mean, min and max over the batch and the
-    time since the last report. The horizontal axis is steps of single environments.
+    time since the last report. The horizontal axis is steps of single environments. Nothing stays
+    open between reports: whatever ends a training, its logs are whole.
+
+    Args:
+        run: Where to write.
+        num_envs: Size of the batch.
+        total_env_steps: Steps of single environments in the end.
     """
 
     def __init__(self, run: Run, num_envs: int, total_env_steps: int) -> None:
         self._run = run
         self._num_envs = num_envs
         self._total = total_env_steps
-        self._writer = SummaryWriter(logdir=str(run.path))
+        self._events = EventFile(run.path)
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._lengths = np.zeros(num_envs)
         self._spans: dict[str, _Span] = defaultdict(_Span)
         self._scalars: dict[str, list[float]] = defaultdict(list)
         self._recent: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._last = (time.perf_counter(), 0)
+
+    @property
+    def mean_return(self) -> float | None:
+        """Mean return of recent episodes; None before the first one ends."""
+        return float(np.mean(self._recent)) if self._recent else None
 
     def record(self, state: NpEnvState) -> None:
         """Take in one step of the batch."""
@@ -75,9 +92,7 @@ class TrainingLog:
 
     def _sum(self, tag: str, values: NDArray[np.float32], ended: NDArray[np.int64]) -> None:
         """Add to the running sum of each episode, and keep the sums of those that ended."""
-        total = self._sums.get(tag)
-        if total is None:
-            total = self._sums[tag] = np.zeros(self._num_envs)
+        total = self._sums.setdefault(tag, np.zeros(self._num_envs))
         total += values
         if ended.size:
             self._spans[tag].add(total[ended])
@@ -85,21 +100,24 @@ class TrainingLog:
                 self._recent.extend(total[ended].tolist())
             total[ended] = 0
 
-    def track(self, scalars: Mapping[str, list[float]]) -> None:
+    def track(self, scalars: Mapping[str, Sequence[float]]) -> None:
         """Take in numbers of the learner by name: losses, learning rate, times."""
         for name, values in scalars.items():
             self._scalars[_tag(name)].extend(float(value) for value in values)
 
     def write(self, env_steps: int) -> Progress:
-        """Write everything since the last report and start anew."""
+        """Write everything since the last report and start anew.
+
+        Raises:
+            RunError: The disk refuses.
+        """
         row: dict[str, float] = {}
         for tag, span in self._spans.items():
             row |= {f"{tag}_{kind}": value for kind, value in span.summary().items()}
         row |= {tag: float(np.mean(values)) for tag, values in self._scalars.items()}
         progress = self._progress(env_steps)
         row["time/env_steps_per_second"] = progress.steps_per_second
-        for tag, value in row.items():
-            self._writer.add_scalar(tag, value, env_steps)
+        self._events.add(env_steps, row)
         self._run.append_metrics({"env_steps": env_steps, **row})
         self._spans.clear()
         self._scalars.clear()
@@ -113,13 +131,48 @@ class TrainingLog:
             env_steps=env_steps,
             total_env_steps=self._total,
             steps_per_second=speed,
-            mean_return=float(np.mean(self._recent)) if self._recent else None,
+            mean_return=self.mean_return,
             seconds_left=(self._total - env_steps) / max(speed, 1e-9),
         )
 
-    def close(self) -> None:
-        """Flush and close the event file."""
-        self._writer.close()
+    def offsets(self) -> dict[str, int]:
+        """Return the length of each log file in bytes, by name.
+
+        A checkpoint keeps them: a training that resumes from it cuts off what came later.
+        """
+        events = self._events.path
+        lengths = {events.name: events.stat().st_size} if events.is_file() else {}
+        return {"metrics.jsonl": self._run.metrics_offset(), **lengths}
+
+
+class EventFile:
+    """A TensorBoard event file that is written at once and never left open.
+
+    TensorBoard's own writer works in a thread, where a full disk is noticed late or not at all.
+
+    Args:
+        folder: Where the file is made when the first event comes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Append the scalars of one step.
+
+        Raises:
+            RunError: The disk refuses; the file is as it was before.
+        """
+        records = io.BytesIO()
+        writer = RecordWriter(records)
+        now = time.time()
+        if not self.path.exists():
+            header = Event(wall_time=now, file_version="brain.Event:2")
+            writer.write(header.SerializeToString())
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        event = Event(wall_time=now, step=step, summary=Summary(value=values))
+        writer.write(event.SerializeToString())
+        append_bytes(self.path, records.getvalue())
 
 
 class _Span:
@@ -132,8 +185,9 @@ class _Span:
     def add(self, values: NDArray[Any]) -> None:
         self._count += values.size
         self._sum += float(values.sum(dtype=np.float64))
-        self._least = min(self._least, float(values.min()))
-        self._greatest = max(self._greatest, float(values.max()))
+        # minimum and maximum of NumPy keep a NaN, which Python's would lose.
+        self._least = float(np.minimum(self._least, values.min()))
+        self._greatest = float(np.maximum(self._greatest, values.max()))
 
     def summary(self) -> dict[str, float]:
         return {"mean": self._sum / self._count, "min": self._least, "max": self._greatest}

@@ -11,9 +11,10 @@ from pathlib import Path
 from motrix_envs._plugins import installed_version
 
 _PROBES = {
-    "torch": "import torch; print(torch.cuda.is_available())",
-    "jax": "import jax; print(any(d.platform == 'gpu' for d in jax.devices()))",
+    "torch": "import torch; print(torch.cuda.is_available() and bool(torch.zeros(1).cuda() == 0))",
+    "jax": "import jax; print(any(device.platform == 'gpu' for device in jax.devices()))",
 }
+_PROBE_TIMEOUT = 60.0  # s; a cold import of either takes several
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def get_device_supports() -> DeviceSupports:
     Only where a driver is present is a framework asked, in a process of its own.
     """
     torch, jax = (installed_version(name) is not None for name in ("torch", "jax"))
-    driver = _has_gpu_driver()
+    driver = (torch or jax) and _has_gpu_driver()
     return DeviceSupports(
         torch=torch,
         torch_gpu=torch and driver and _probe("torch"),
@@ -57,10 +58,12 @@ def _has_gpu_driver() -> bool:
 
 
 def _probe(framework: str) -> bool:
-    """Ask a framework whether it sees a GPU."""
+    """Ask a framework whether it sees a GPU that it can use."""
     command = [sys.executable, "-c", _PROBES[framework]]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_TIMEOUT, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return answer.stdout.strip().endswith("True")
+    return answer.returncode == 0 and answer.stdout.split()[-1:] == ["True"]

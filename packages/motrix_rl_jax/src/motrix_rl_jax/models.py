@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from motrix_rl.skrl.cfg import PPOCfg
+from skrl import config
 from skrl.models.jax import DeterministicMixin, GaussianMixin, Model
+from skrl.models.jax.base import StateDict
 
 Output = tuple[jax.Array, dict[str, Any]]
 
@@ -57,7 +60,7 @@ class Value(DeterministicMixin, Model):
         return nn.Dense(1)(x), {}
 
 
-def make_models(cfg: PPOCfg, env: Any) -> dict[str, Model]:
+def make_models(cfg: PPOCfg, env: Any) -> dict[str, Any]:
     """Return skrl's dictionary of models, with initial parameters, for a wrapped environment."""
     spaces = {
         "observation_space": env.observation_space,
@@ -68,7 +71,17 @@ def make_models(cfg: PPOCfg, env: Any) -> dict[str, Model]:
     policy = Policy(
         widths=cfg.policy_hidden_layer_sizes, initial_log_std=cfg.initial_log_std, **spaces
     )
-    models = {"policy": policy, "value": Value(widths=cfg.value_hidden_layer_sizes, **spaces)}
-    for role, model in models.items():
-        model.init_state_dict(role=role)
-    return models
+    value = Value(widths=cfg.value_hidden_layer_sizes, **spaces)
+    with jax.default_device(env.device):
+        keys = jax.random.split(config.jax.key)
+        _initialise(policy, keys[0])
+        _initialise(value, keys[1])
+    return {"policy": policy, "value": value}
+
+
+def _initialise(model: Any, key: jax.Array) -> None:
+    """Draw the parameters in one compilation; skrl's own way takes twenty."""
+    sizes = {"observations": model.num_observations, "states": model.num_states}
+    inputs = {name: jnp.zeros((1, size)) for name, size in sizes.items()}
+    params = jax.jit(model.init)(key, inputs)
+    model.state_dict = StateDict.create(apply_fn=model.apply, params=params)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import jax
@@ -10,10 +11,9 @@ import numpy as np
 from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from motrix_rl.checkpoint import Tensors
+from motrix_rl.host import usable_cpus
 from motrix_rl.skrl.agent import SessionAgent
-from motrix_rl.skrl.cfg import PPOCfg
-from motrix_rl.skrl.options import ppo_options
-from motrix_rl.skrl.session import Session
+from motrix_rl.skrl.options import SkrlParts
 from motrix_rl.skrl.trainer import SkrlTrainer
 from skrl import config
 from skrl.agents.jax.ppo import PPO, PPO_CFG
@@ -22,8 +22,8 @@ from skrl.resources.preprocessors.jax import RunningStandardScaler
 from skrl.resources.schedulers.jax import KLAdaptiveLR
 from skrl.trainers.jax import SequentialTrainer
 
-from motrix_rl_jax.models import make_models
-from motrix_rl_jax.wrap_np import SkrlNpWrapper, wrap_env
+from motrix_rl_jax import models
+from motrix_rl_jax.wrap_np import SkrlNpWrapper
 
 
 class Agent(SessionAgent, PPO):
@@ -34,57 +34,46 @@ class Trainer(SkrlTrainer):
     """Trains with skrl's PPO in JAX; see `SkrlTrainer`."""
 
     backend: ClassVar[str] = "jax"
+    parts: ClassVar[SkrlParts] = SkrlParts(
+        agent=Agent,
+        cfg=PPO_CFG,
+        memory=RandomMemory,
+        scaler=RunningStandardScaler,
+        scheduler=KLAdaptiveLR,
+        loop=SequentialTrainer,
+    )
 
-    def check_cfg(self, cfg: PPOCfg) -> None:
+    def check_cfg(self) -> None:
         """Refuse shared features: skrl's JAX agent updates policy and value function apart."""
-        if cfg.share_policy_value_features:
+        if self.cfg.share_policy_value_features:
             raise ConfigError(
                 "share_policy_value_features = True needs backend 'torch': skrl trains two "
                 "separate networks in JAX. Set it to False, or train with torch."
             )
+        self.device = SkrlNpWrapper.find_device(self.cfg.device)
 
-    def seed_framework(self, seed: int) -> None:
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
         """Set the key from which skrl derives all others."""
-        logging.getLogger("skrl").setLevel(logging.WARNING)
+        before = config.jax._key  # the property would build it on a GPU that may not be there
         config.jax.key = jax.random.PRNGKey(seed)
+        try:
+            yield
+        finally:
+            config.jax.key = before
+
+    def describe_compute(self) -> dict[str, Any]:
+        """Return the device and XLA's threads, which sums of floats depend on."""
+        platform = self.device.platform
+        return {"device": f"{platform}:{self.device.id}", "threads": {"xla": usable_cpus()}}
 
     def wrap(self, env: NpEnv, renderer: Any) -> SkrlNpWrapper:
         """Return the environment with JAX arrays in and out."""
-        return wrap_env(env, renderer, self.cfg.device)
+        return SkrlNpWrapper(env, renderer, f"{self.device.platform}:{self.device.id}")
 
-    def make_agent(self, env: Any, session: Session) -> Agent:
-        """Return the agent with its models and memory."""
-        spaces = {"observation_space": env.observation_space, "action_space": env.action_space}
-        agent = Agent(
-            cfg=PPO_CFG(
-                **ppo_options(
-                    self.cfg, scheduler=KLAdaptiveLR, scaler=RunningStandardScaler, env=env
-                )
-            ),
-            models=make_models(self.cfg, env),
-            memory=RandomMemory(
-                memory_size=self.cfg.rollouts, num_envs=env.num_envs, device=env.device
-            ),
-            state_space=env.state_space,
-            device=env.device,
-            **spaces,
-        )
-        agent.session = session
-        return agent
-
-    def run_loop(self, env: Any, agent: Any, batch_steps: int) -> None:
-        """Run skrl's sequential trainer."""
-        loop = SequentialTrainer(
-            env=env,
-            agents=agent,
-            cfg={
-                "timesteps": batch_steps,
-                "headless": not self._render,
-                "disable_progressbar": True,
-                "close_environment_at_exit": False,
-            },
-        )
-        loop.train()
+    def make_models(self, env: Any) -> dict[str, Any]:
+        """Return two separate networks."""
+        return models.make_models(self.cfg, env)
 
     def export_policy(self, agent: Any) -> Tensors:
         """Return the policy's tensors."""
@@ -102,8 +91,9 @@ class Trainer(SkrlTrainer):
         for name, module in agent.checkpoint_modules.items():
             if isinstance(module, RunningStandardScaler):
                 tensors |= _leaves(name, module.state_dict.params)
-            elif hasattr(module, "state"):
-                tensors |= _leaves(name, module.state)
+        for name in ("policy_optimizer", "value_optimizer"):
+            # Not those of checkpoint_modules, which are the ones before the first update.
+            tensors |= _leaves(name, getattr(agent, name).state)
         tensors["random/jax"] = np.array(config.jax.key)
         tensors["random/jax_draws"] = np.array(agent.policy._g_i)
         return tensors
@@ -127,4 +117,7 @@ def _denses(name: str, parameters: Any, head: str) -> Tensors:
 def _leaves(name: str, tree: Any) -> Tensors:
     """Return the arrays of a pytree by their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {name + jax.tree_util.keystr(path): np.array(leaf) for path, leaf in leaves}
+    return {
+        f"{name}/{jax.tree_util.keystr(path, simple=True, separator='/')}": np.array(leaf)
+        for path, leaf in leaves
+    }

@@ -67,7 +67,7 @@ class SharedPolicyValue(GaussianMixin, DeterministicMixin, Model):
     def act(self, inputs: dict[str, Any], *, role: str = "") -> Output:
         """Return sampled actions for the role "policy", values for "value"."""
         mixin = GaussianMixin if role == "policy" else DeterministicMixin
-        return mixin.act(self, inputs, role=role)  # type: ignore[arg-type]
+        return mixin.act(self, inputs, role=role)
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> Output:
         """Return mean actions and log-std, or values."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from motrix_rl.checkpoint import Tensors
 from motrix_rl.skrl.agent import SessionAgent
-from motrix_rl.skrl.options import ppo_options
+from motrix_rl.skrl.options import SkrlParts
 from motrix_rl.skrl.session import Session
 from motrix_rl.skrl.trainer import SkrlTrainer
+from numpy.typing import NDArray
 from skrl.agents.torch.ppo import PPO, PPO_CFG
 from skrl.memories.torch import RandomMemory
 from skrl.resources.preprocessors.torch import RunningStandardScaler
@@ -21,18 +21,18 @@ from skrl.resources.schedulers.torch import KLAdaptiveLR
 from skrl.trainers.torch import SequentialTrainer
 from torch import nn
 
-from motrix_rl_torch.models import make_models
-from motrix_rl_torch.wrap_np import SkrlNpWrapper, wrap_env
+from motrix_rl_torch import models
+from motrix_rl_torch.wrap_np import SkrlNpWrapper
+
+ROLLOUT_THREADS = 1
+"""Idle workers of torch keep spinning between small forward passes and take a core from the
+physics, which uses them all."""
 
 
 class Agent(SessionAgent, PPO):
-    """skrl's PPO with a session, and with threads only where they help.
+    """skrl's PPO with a session, and with threads only where they help: in the update."""
 
-    Idle worker threads of torch keep spinning between small forward passes and take a core from
-    the physics. A rollout therefore runs torch on one thread, an update on all of them.
-    """
-
-    update_threads: int
+    update_threads: int = ROLLOUT_THREADS
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """Update on all threads."""
@@ -40,62 +40,56 @@ class Agent(SessionAgent, PPO):
         try:
             super().update(timestep=timestep, timesteps=timesteps)
         finally:
-            torch.set_num_threads(1)
+            torch.set_num_threads(ROLLOUT_THREADS)
 
 
 class Trainer(SkrlTrainer):
-    """Trains with skrl's PPO in torch; see `SkrlTrainer`."""
+    """Trains with skrl's PPO in torch; see `SkrlTrainer`.
+
+    An update runs on as many threads as torch would use anyway: OMP_NUM_THREADS and
+    `torch.set_num_threads` decide.
+    """
 
     backend: ClassVar[str] = "torch"
+    parts: ClassVar[SkrlParts] = SkrlParts(
+        Agent, PPO_CFG, RandomMemory, RunningStandardScaler, KLAdaptiveLR, SequentialTrainer
+    )
+    _threads: int
 
-    def seed_framework(self, seed: int) -> None:
-        """Seed torch on all devices."""
-        logging.getLogger("skrl").setLevel(logging.WARNING)
-        torch.manual_seed(seed)
+    def check_cfg(self) -> None:
+        """Refuse a device that torch does not have."""
+        self.device = SkrlNpWrapper.find_device(self.cfg.device)
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Seed torch on all devices, and keep it to one thread outside of updates."""
+        self._threads = torch.get_num_threads()
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            torch.set_num_threads(ROLLOUT_THREADS)
+            try:
+                yield
+            finally:
+                torch.set_num_threads(self._threads)
+
+    def describe_compute(self) -> dict[str, Any]:
+        """Return the device and torch's threads, which sums of floats depend on."""
+        threads = {"rollout": ROLLOUT_THREADS, "update": self._threads}
+        return {"device": str(self.device), "threads": threads}
 
     def wrap(self, env: NpEnv, renderer: Any) -> SkrlNpWrapper:
         """Return the environment with tensors in and out."""
-        if self.cfg.share_policy_value_features and env.state_space is not None:
-            raise ConfigError(
-                f"environment '{self.env_name}' has privileged observations for the critic, which "
-                "a shared network cannot see: set share_policy_value_features = False"
-            )
-        return wrap_env(env, renderer, self.cfg.device)
+        return SkrlNpWrapper(env, renderer, str(self.device))
 
-    def make_agent(self, env: Any, session: Session) -> Agent:
-        """Return the agent with its models and memory."""
-        options = ppo_options(
-            self.cfg, scheduler=KLAdaptiveLR, scaler=RunningStandardScaler, env=env
-        )
-        memory = RandomMemory(
-            memory_size=self.cfg.rollouts, num_envs=env.num_envs, device=env.device
-        )
-        agent = Agent(
-            models=make_models(self.cfg, env),
-            memory=memory,
-            observation_space=env.observation_space,
-            state_space=env.state_space,
-            action_space=env.action_space,
-            device=env.device,
-            cfg=PPO_CFG(**options),
-        )
-        agent.session = session
+    def make_models(self, env: Any) -> dict[str, Any]:
+        """Return shared or separate networks."""
+        return models.make_models(self.cfg, env)
+
+    def make_agent(self, env: Any, session: Session) -> Any:
+        """Return the agent, which knows how many threads its updates may use."""
+        agent = super().make_agent(env, session)
+        agent.update_threads = self._threads
         return agent
-
-    def run_loop(self, env: Any, agent: Any, batch_steps: int) -> None:
-        """Run skrl's sequential trainer with torch on one thread between updates."""
-        options = {
-            "timesteps": batch_steps,
-            "headless": not self._render,
-            "disable_progressbar": True,
-            "close_environment_at_exit": False,
-        }
-        agent.update_threads = threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            SequentialTrainer(env=env, agents=agent, cfg=options).train()
-        finally:
-            torch.set_num_threads(threads)
 
     def export_policy(self, agent: Any) -> Tensors:
         """Return the policy's tensors."""
@@ -118,14 +112,20 @@ class Trainer(SkrlTrainer):
                 tensors |= {f"{name}/{k}": _numpy(v) for k, v in module.state_dict().items()}
         for index, moments in agent.optimizer.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": _numpy(v) for name, v in moments.items()}
-        return tensors | {"random/torch": _numpy(torch.get_rng_state())}
+        return tensors | self._random_state()
+
+    def _random_state(self) -> Tensors:
+        states = {"random/torch": _numpy(torch.get_rng_state())}
+        if self.device.type == "cuda":
+            states["random/torch_cuda"] = _numpy(torch.cuda.get_rng_state(self.device))
+        return states
 
     def learning_rates(self, agent: Any) -> list[float]:
         """Return Adam's learning rate."""
         return [float(group["lr"]) for group in agent.optimizer.param_groups]
 
 
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
+def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
     return tensor.detach().cpu().numpy().copy()
 
 
@@ -135,5 +135,9 @@ def _linear(name: str, layer: nn.Linear) -> Tensors:
 
 
 def _layers(name: str, hidden: nn.Sequential) -> Tensors:
-    linears = [module for module in hidden if isinstance(module, nn.Linear)]
-    return {k: v for i, layer in enumerate(linears) for k, v in _linear(f"{name}/{i}", layer).items()}
+    """Return the linear layers by number."""
+    linears = [layer for layer in hidden if isinstance(layer, nn.Linear)]
+    tensors: Tensors = {}
+    for index, layer in enumerate(linears):
+        tensors |= _linear(f"{name}/{index}", layer)
+    return tensors

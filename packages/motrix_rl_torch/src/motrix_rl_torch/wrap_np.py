@@ -6,41 +6,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from motrix_envs.np.env import NpEnv
+from motrix_envs.errors import ConfigError
 from motrix_rl.skrl.wrap import NpWrapping
 from numpy.typing import NDArray
-from skrl import config
 from skrl.envs.wrappers.torch import Wrapper
 
 
 class SkrlNpWrapper(NpWrapping, Wrapper):
-    """An `NpEnv` with tensors in and out; see `NpWrapping`.
+    """An `NpEnv` with tensors in and out; arguments and errors as in `NpWrapping`."""
 
-    Args:
-        env: The environments.
-        renderer: Something with `render()`, or None.
-        device: Where tensors go; None takes CUDA where there is one.
-    """
+    @staticmethod
+    def find_device(name: str | None) -> torch.device:
+        """Return a device, CUDA by default; skrl would quietly replace a wrong name.
 
-    def __init__(self, env: NpEnv, renderer: Any = None, device: str | None = None) -> None:
-        super().__init__(env, renderer)
-        self._device = config.torch.parse_device(device)
+        Raises:
+            ConfigError: torch does not know the name, or the device is not there.
+        """
+        if name is None:
+            return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device = {name!r} cannot be used by torch: {reason}") from error
 
     def to_device(self, array: NDArray[Any]) -> torch.Tensor:
-        """Return a tensor; on the CPU it shares memory, which environments never write again."""
-        return torch.from_numpy(array).to(self._device)
+        """Return a tensor with memory of its own: skrl adds to the rewards in place."""
+        return torch.tensor(array, device=self._device)
 
     def to_numpy(self, array: torch.Tensor) -> NDArray[np.float32]:
         """Return actions as NumPy."""
         return array.detach().cpu().numpy()
 
 
-def wrap_env(env: NpEnv, renderer: Any = None, device: str | None = None) -> SkrlNpWrapper:
-    """Wrap environments for skrl.
-
-    Raises:
-        ValueError: `env` is no `NpEnv`.
-    """
-    if not isinstance(env, NpEnv):
-        raise ValueError(f"wrap_env takes an NpEnv, not a {type(env).__name__}")
-    return SkrlNpWrapper(env, renderer, device)
+wrap_env = SkrlNpWrapper
+"""The name that skrl's users expect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -16,19 +16,14 @@ from numpy.typing import NDArray
 from motrix_envs import registry
 from motrix_envs.base import ABEnv, EnvCfg
 from motrix_envs.errors import ConfigError
-from motrix_envs.np.state import NpEnvState, write_rows
+from motrix_envs.np.state import NpEnvState, StateError, flatten, unflatten, write_rows
 from motrix_envs.rng import RowStreams
 from motrix_envs.sim import Model, Simulation
+from motrix_envs.sim.viewer import Camera
 
+__all__ = ["Camera", "NpEnv"]
 
-@dataclass(frozen=True)
-class Camera:
-    """Where to look from, in m and degrees, relative to one environment's origin."""
-
-    lookat: tuple[float, float, float] = (0.0, 0.0, 0.5)
-    distance: float = 3.0
-    elevation: float = -15.0
-    azimuth: float = 90.0
+ZERO = np.float32(0)
 
 
 class NpEnv(ABEnv):
@@ -146,7 +141,8 @@ class NpEnv(ABEnv):
     def succeeded(self, state: NpEnvState) -> NDArray[np.bool_]:
         """Return whether an episode that ends now is a success, (num_envs,).
 
-        `success_metric` says the same in words.
+        `success_metric` says the same in words. Only rows that end are asked, and diverged ones
+        never succeed.
         """
         return state.truncated
 
@@ -194,11 +190,12 @@ class NpEnv(ABEnv):
 
     def init_state(self) -> NpEnvState:
         """Start all episodes afresh and return the first observations, with zero rewards."""
-        state = self._blank_state()
-        everyone = np.arange(self._num_envs)
         self._steps = np.zeros(self._num_envs, np.uint64)
-        state = self._restart(state, everyone)
-        state.validate(self._num_envs, sum(self.observation_layout.values()))
+        width = self.observation_space.shape[0]
+        blank = self._blank_state()
+        blank.validate(self._num_envs, 0)
+        state = self._restart(blank, np.arange(self._num_envs))
+        state.validate(self._num_envs, width)
         self._state = state
         return state
 
@@ -213,11 +210,15 @@ class NpEnv(ABEnv):
             ValueError: The actions have another shape.
         """
         before = self._state or self.init_state()
-        state = self.apply_action(self._legal(actions), before.replace(info=dict(before.info)))
+        state = before.replace(info=dict(before.info))
+        state = self._returned("apply_action", self.apply_action(self._legal(actions), state))
         diverged = self.physics_step()
         self._steps = self._steps + np.uint64(1)
         self.streams.step += np.uint32(1)
-        state = self.update_state(state)
+        state.reward = np.zeros(self._num_envs, np.float32)
+        state.terminated = np.zeros(self._num_envs, bool)
+        state.truncated = np.zeros(self._num_envs, bool)
+        state = self._returned("update_state", self.update_state(state))
         state = self._settle(state, before, diverged)
         self._state = self._reset_done(state)
         return self._state
@@ -227,19 +228,17 @@ class NpEnv(ABEnv):
         return self.sim.step(self.ctrl, self._cfg.sim_substeps)
 
     def update_state(self, state: NpEnvState) -> NpEnvState:
-        """Return the state with this step's observation, reward and termination."""
-        info = state.info
-        terminated = self.terminate(state)
-        reward, info["Reward"] = self._weigh(self.rewards(state))
-        info["metrics"] = self.metrics(state)
+        """Return the state with this step's termination, reward and observation, in this order.
+
+        Rewards and flags are zero and false until then.
+        """
+        state.terminated = self.terminate(state)
+        state.reward, state.info["Reward"] = self._weigh(self.rewards(state))
+        state.info["metrics"] = self.metrics(state)
+        state.obs = _join(self.observe(state))
         if privileged := self.observe_privileged(state):
-            info["state"] = _join(privileged)
-        return state.replace(
-            obs=_join(self.observe(state)),
-            reward=reward,
-            terminated=terminated,
-            truncated=np.zeros(self._num_envs, bool),
-        )
+            state.info["state"] = _join(privileged)
+        return state
 
     def close(self) -> None:
         """Release the simulation."""
@@ -258,17 +257,25 @@ class NpEnv(ABEnv):
             info={"Reward": {}, "metrics": {}, **self.init_info()},
         )
 
+    def _returned(self, part: str, state: NpEnvState | None) -> NpEnvState:
+        if state is None:
+            raise StateError(f"{type(self).__name__}.{part}() must return the state")
+        return state
+
     def _legal(self, actions: NDArray[Any]) -> NDArray[np.float32]:
         """Return the actions as the environment may use them: finite, and within their space."""
-        actions = np.asarray(actions, np.float32)
         space = self.action_space
-        if actions.shape != (self._num_envs, *space.shape):
-            raise ValueError(
-                f"actions have shape {actions.shape}; expected {(self._num_envs, *space.shape)}"
-            )
-        # Clipping keeps NaN, and makes infinities finite.
-        actions = np.clip(actions, space.low, space.high)
-        return np.nan_to_num(actions, copy=False, nan=0.0)
+        expected = (self._num_envs, *space.shape)
+        given = np.asarray(actions)
+        if given.shape != expected:
+            raise ValueError(f"actions have shape {given.shape}; expected {expected}")
+        if given.dtype != np.float32:
+            with np.errstate(over="ignore"):  # what is too large for float32 is clipped below
+                given = given.astype(np.float32)
+        if not np.isfinite(given).all():
+            given = np.nan_to_num(given, nan=0.0)
+        legal: NDArray[np.float32] = np.minimum(np.maximum(given, space.low), space.high)
+        return legal
 
     def _weigh(
         self, terms: Mapping[str, NDArray[np.float32]]
@@ -276,13 +283,10 @@ class NpEnv(ABEnv):
         """Return the total reward and the weighted terms."""
         weights = self._reward_weights
         weighted = {
-            name: term * np.float32(weights[name]) if name in weights else term
+            name: np.multiply(term, weights.get(name, 1.0), dtype=np.float32)
             for name, term in terms.items()
         }
-        total = np.zeros(self._num_envs, np.float32)
-        for term in weighted.values():
-            total += term
-        return total, weighted
+        return sum(weighted.values(), start=np.zeros(self._num_envs, np.float32)), weighted
 
     @cached_property
     def _reward_weights(self) -> dict[str, float]:
@@ -293,43 +297,42 @@ class NpEnv(ABEnv):
         self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
     ) -> NpEnvState:
         """Add what no author should have to think of: time limit, divergence, success."""
-        terminated, truncated = state.terminated, state.truncated
+        if not (np.isfinite(state.obs).all() and np.isfinite(state.reward).all()):
+            finite = np.isfinite(state.obs).all(axis=1) & np.isfinite(state.reward)
+            diverged = diverged | ~finite
         if limit := self._cfg.max_episode_steps:
-            truncated = truncated | (self._steps >= limit)
+            state.truncated = state.truncated | (self._steps >= limit)
         if diverged.any():
-            terminated = terminated | diverged
-            state = self._quarantine(state, before, diverged)
-        truncated = truncated & ~terminated
-        state = state.replace(terminated=terminated, truncated=truncated)
+            self._quarantine(state, before, diverged)
+        state.truncated = state.truncated & ~state.terminated
         info = state.info
-        info["metrics"] = {**info.get("metrics", {}), "diverged": diverged.astype(np.float32)}
-        info["success"] = self.succeeded(state)
+        info["metrics"] = {**info["metrics"], "diverged": diverged.astype(np.float32)}
+        info["_final_obs"] = state.done
+        info["success"] = self.succeeded(state) & info["_final_obs"] & ~diverged
         info["steps"] = self._steps
         return state
 
     def _quarantine(
         self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
-    ) -> NpEnvState:
+    ) -> None:
         """Let diverged rows earn nothing and end with the last observation they could trust."""
-        info = dict(state.info)
-        zero = np.float32(0)
-        info["Reward"] = {k: np.where(diverged, zero, term) for k, term in info["Reward"].items()}
+        info = state.info
+        for group in ("Reward", "metrics"):
+            info[group] = {k: np.where(diverged, ZERO, term) for k, term in info[group].items()}
         if "state" in info:
             info["state"] = np.where(diverged[:, None], before.info["state"], info["state"])
-        return state.replace(
-            obs=np.where(diverged[:, None], before.obs, state.obs),
-            reward=np.where(diverged, zero, state.reward),
-            info=info,
-        )
+        state.obs = np.where(diverged[:, None], before.obs, state.obs)
+        state.reward = np.where(diverged, ZERO, state.reward)
+        state.terminated = state.terminated | diverged
 
     def _reset_done(self, state: NpEnvState) -> NpEnvState:
         """Keep the final observations and start the next episode of every row that ended."""
-        done = state.done
         info = state.info
-        info["final_obs"], info["_final_obs"] = state.obs, done
+        info["final_obs"] = state.obs
         if "state" in info:
             info["final_state"] = info["state"]
-        return self._restart(state, np.flatnonzero(done)) if done.any() else state
+        rows = np.flatnonzero(info["_final_obs"])
+        return self._restart(state, rows) if len(rows) else state
 
     def _restart(self, state: NpEnvState, rows: NDArray[np.int64]) -> NpEnvState:
         """Start new episodes in some rows and put what they see into the state."""
@@ -338,32 +341,34 @@ class NpEnv(ABEnv):
         self._steps = self._steps.copy()
         self._steps[rows] = 0
         obs, part = self.reset(self.sim, rows)
-        info = {**state.info, "steps": self._steps}
+        info = state.info
+        info["steps"] = self._steps
         write_rows(info, rows, part)
-        state = state.replace(info=info)
         if privileged := self.observe_privileged(state):
             info["state"] = _with_rows(info.get("state"), rows, _join(privileged)[rows])
         if obs is None:
             obs = _join(self.observe(state))[rows]
-        return state.replace(obs=_with_rows(state.obs if state.obs.size else None, rows, obs))
+        state.obs = _with_rows(state.obs if state.obs.size else None, rows, obs)
+        return state
 
     # Snapshots
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Return everything the future of the batch depends on, as flat arrays by name."""
+        """Return everything the future of the batch depends on, as flat arrays by name.
+
+        Seed and row offset belong to the configuration: a snapshot continues in an environment
+        that was made with the same ones.
+        """
         state = self._state or self.init_state()
-        arrays = {"obs": state.obs, "steps": self._steps, "ctrl": self.ctrl}
-        parts = {
-            "env": arrays,
-            "streams": self.streams.state(),
-            "sim": self.sim.snapshot(),
-            "info": _flatten(state.info),
-        }
-        return {
-            f"{part}/{name}": np.array(array)
-            for part, group in parts.items()
-            for name, array in group.items()
-        }
+        mine = {name: getattr(state, name) for name in _STATE}
+        return flatten(
+            {
+                "env": {**mine, "steps": self._steps, "ctrl": self.ctrl},
+                "info": state.info,
+                "sim": self.sim.snapshot(),
+                "streams": self.streams.state(),
+            }
+        )
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> NpEnvState:
         """Return to a snapshot of the same environment; stepping goes on bit for bit.
@@ -371,17 +376,27 @@ class NpEnv(ABEnv):
         Raises:
             SnapshotError: The snapshot is of another engine, version, model or batch size.
         """
-        self.sim.restore(_group(snapshot, "sim"))
-        self.streams.restore(_group(snapshot, "streams"))
-        env = _group(snapshot, "env")
-        self._steps, self.ctrl = np.array(env["steps"]), np.array(env["ctrl"])
-        info = _unflatten(_group(snapshot, "info"))
-        blank = self._blank_state()
-        self._state = blank.replace(obs=np.array(env["obs"]), info={**blank.info, **info})
+        parts = unflatten(snapshot)
+        self.sim.restore(parts.get("sim", {}))
+        self.streams.restore(parts["streams"])
+        mine, blank = parts["env"], self._blank_state()
+        self._steps, self.ctrl = mine["steps"], mine["ctrl"]
+        self._state = blank.replace(
+            **{name: mine[name] for name in _STATE},
+            info={**blank.info, **parts.get("info", {})},
+        )
         return self._state
 
 
+_STATE = ("obs", "reward", "terminated", "truncated")
+
+
 def _layout(components: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
+    for name, array in components.items():
+        if array.ndim != 2:
+            raise StateError(
+                f"observation component '{name}' has shape {array.shape}; it must be (num_envs, k)"
+            )
     return {name: array.shape[1] for name, array in components.items()}
 
 
@@ -402,29 +417,3 @@ def _with_rows(
     whole = whole.copy()
     whole[rows] = part
     return whole
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]:
-    flat: dict[str, NDArray[Any]] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}/")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _unflatten(flat: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        *path, name = key.split("/")
-        node = tree
-        for part in path:
-            node = node.setdefault(part, {})
-        node[name] = np.array(value)
-    return tree
-
-
-def _group(flat: Mapping[str, NDArray[Any]], part: str) -> dict[str, NDArray[Any]]:
-    prefix = f"{part}/"
-    return {k.removeprefix(prefix): v for k, v in flat.items() if k.startswith(prefix)}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from motrix_envs.errors import MotrixError
 from motrix_envs.sim import Simulation
+
+
+class StateError(MotrixError, ValueError):
+    """An environment returned something of another shape or name than it promised."""
 
 
 @dataclass
@@ -54,39 +60,72 @@ class NpEnvState:
         """Check the shapes that an environment returned.
 
         Raises:
-            ValueError: One of them is not as documented above.
+            StateError: One of them is not as documented above.
         """
-        shapes = {
-            "obs": (num_envs, obs_dim),
-            "reward": (num_envs,),
-            "terminated": (num_envs,),
-            "truncated": (num_envs,),
-        }
+        rows = (num_envs,)
+        shapes = {"obs": (*rows, obs_dim), "reward": rows, "terminated": rows, "truncated": rows}
         for name, shape in shapes.items():
             found = np.shape(getattr(self, name))
             if found != shape:
-                raise ValueError(f"{name} has shape {found}; the environment must return {shape}")
+                raise StateError(f"{name} has shape {found}; the environment must return {shape}")
+        for name, value in flatten(self.info).items():
+            if np.shape(value)[:1] != rows:
+                raise StateError(
+                    f"info['{name}'] has shape {np.shape(value)}; it must have one row for each "
+                    f"of the {num_envs} environments"
+                )
 
 
-def write_rows(info: dict[str, Any], rows: NDArray[np.int64], part: dict[str, Any]) -> None:
+def write_rows(info: dict[str, Any], rows: NDArray[np.int64], part: Mapping[str, Any]) -> None:
     """Put the rows of a partial reset into `info`, replacing arrays instead of writing to them.
 
     Args:
         info: Arrays of all rows by name, nested dicts allowed; changed in place.
         rows: The rows that were reset, (k,).
         part: Arrays of these rows alone, (k, ...), under the same names.
+
+    Raises:
+        StateError: `part` has a name that `info` does not have, or an array of another shape.
     """
-    for key, value in part.items():
-        if isinstance(value, dict):
-            info[key] = dict(info.get(key, {}))
-            write_rows(info[key], rows, value)
-            continue
-        value = np.asarray(value)
-        whole = info.get(key)
-        if whole is None:
-            raise KeyError(
-                f"reset() returned info['{key}'], which init_info() does not provide; "
+    for name, value in part.items():
+        if name not in info:
+            raise StateError(
+                f"reset() returned info['{name}'], which init_info() does not provide; "
                 "give it a full-size array there"
             )
-        info[key] = np.array(whole)
-        info[key][rows] = value
+        if isinstance(value, Mapping):
+            info[name] = dict(info[name])
+            write_rows(info[name], rows, value)
+            continue
+        whole, value = np.array(info[name]), np.asarray(value)
+        if value.shape != (len(rows), *whole.shape[1:]):
+            raise StateError(
+                f"reset() returned info['{name}'] of shape {value.shape}; "
+                f"expected {(len(rows), *whole.shape[1:])}"
+            )
+        whole[rows] = value
+        info[name] = whole
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray[Any]]:
+    """Return copies of the arrays of nested dicts under names like `a/b`; `unflatten` reverts it.
+
+    Slashes within a name become `~1` and tildes `~0`, as in JSON pointers.
+    """
+    flat: dict[str, NDArray[Any]] = {}
+    for name, value in tree.items():
+        key = prefix + name.replace("~", "~0").replace("/", "~1")
+        flat |= flatten(value, f"{key}/") if isinstance(value, Mapping) else {key: np.array(value)}
+    return flat
+
+
+def unflatten(flat: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return nested dicts with copies of the arrays that `flatten` named."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, name = (part.replace("~1", "/").replace("~0", "~") for part in key.split("/"))
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[name] = np.array(value)
+    return tree

@@ -17,10 +17,15 @@ class Contact:
     """Contact properties that MJCF spells differently for each engine.
 
     Attributes:
-        restitution: Share of the normal velocity that a collision returns, in [0, 1].
+        restitution: Share of the normal velocity that a collision returns, in [0, 1]. Against a
+            geom that has none this one counts; of two, the mean.
     """
 
     restitution: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.restitution <= 1:
+            raise ModelError(f"restitution = {self.restitution} must lie in [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,8 @@ class Model:
         folder: Where relative asset paths start; None if the text needs no files.
         assets: Generated files by the relative path under which the text names them.
         contacts: Contact properties by geom name.
-        accepts: Parser warnings that the author knows and accepts, each as a part of its text.
-            Any other warning refuses the model: engines ignore what they do not support.
+        accepts: What the author knows that an engine does otherwise, each as a part of the
+            complaint's text. Any other complaint refuses the model.
     """
 
     mjcf: str
@@ -64,14 +69,14 @@ class ModelInfo:
     Attributes:
         num_positions: Size of the generalised positions (7 per free joint, 4 per ball, else 1).
         num_velocities: Size of the generalised velocities (6 per free joint, 3 per ball, else 1).
-        joint_names: Joints other than free ones, in model order.
-        joint_positions: Where each joint stands among the positions.
-        joint_velocities: Where each joint stands among the velocities.
+        joint_names: Joints other than free ones, in model order; unnamed things are empty strings.
+        joint_positions: Where each named joint stands among the positions.
+        joint_velocities: Where each named joint stands among the velocities.
         joint_range: Limits in rad or m, (num_joints, 2); infinite where there are none.
         actuator_names: Actuators in the order of the controls.
         ctrl_range: Limits of the controls, (num_actuators, 2).
         body_names: Moving and fixed bodies, the world left out.
-        geom_names: Geoms; unnamed ones are empty strings.
+        geom_names: Geoms.
         site_names: Sites.
         default_positions: The pose of the model as written, (num_positions,).
         quaternions: Where the rotations of free and ball joints stand among the positions.

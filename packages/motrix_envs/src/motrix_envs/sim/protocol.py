@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from motrix_envs.errors import MotrixError
 from motrix_envs.sim.model import Model, ModelInfo
 from motrix_envs.sim.reads import Read, Reads
+from motrix_envs.sim.viewer import View, Viewer
 
 Rows = NDArray[np.int64]
 """Indices of environments in a batch, (k,), without repetition."""
@@ -23,7 +24,9 @@ class SnapshotError(MotrixError, ValueError):
 class Simulation(Protocol):
     """One batch of `num_envs` copies of one model.
 
-    Numbers are float32. Rows are independent of each other, and bit for bit of `num_envs`.
+    Numbers are float32. Rows are independent of each other, and bit for bit of `num_envs` and of
+    the number of threads. `docs/simulation.md` has the whole contract on one page, and
+    `motrix_envs.testing.SimulationContract` tries an engine on it.
     """
 
     engine: ClassVar[str]
@@ -60,6 +63,12 @@ class Simulation(Protocol):
             noticed.
         """
 
+    def advance(self, ctrl: NDArray[np.float32], substeps: int) -> None:
+        """Do what the engine itself does in a step, and nothing else: for measuring.
+
+        Reads are stale afterwards, and nobody looks for diverged rows.
+        """
+
     def reset(
         self, rows: Rows, positions: NDArray[np.float32], velocities: NDArray[np.float32]
     ) -> None:
@@ -84,8 +93,11 @@ class Simulation(Protocol):
                 - `kp={"knee": (k,)}`, `kd={"knee": (k,)}` gains of position actuators
                 - `armature={"knee": (k,)}` in kg m² or kg
                 - `gravity=(k, 3)` in m/s²
-                - `push={"trunk": (k, 3)}` a world-frame force in N with the impulse of one whole
-                  control step: the only one that does not last
+                - `mocap={"target": (k, 7)}` pose of a mocap body: m, then x, y, z, w; kinematic
+                  reads follow with the next step or reset
+                - `push={"trunk": (k, 3)}` a world-frame force in N at the centre of mass, with the
+                  impulse of one whole control step. The only one that does not last: the next
+                  step or a reset of the row uses it up
 
         Raises:
             SimBackendError: The engine does not support one of them.
@@ -99,6 +111,13 @@ class Simulation(Protocol):
 
         Raises:
             SnapshotError: The snapshot is of another engine, version or model.
+        """
+
+    def viewer(self, view: View) -> Viewer:
+        """Return something that draws the batch.
+
+        Raises:
+            RenderError: There is no graphics driver, or no display for a window.
         """
 
     def close(self) -> None:

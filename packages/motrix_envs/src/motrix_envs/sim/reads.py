@@ -1,15 +1,14 @@
 """What an environment may read of a simulation: declared once by name, refreshed by every step.
 
 A read gives an array with one row per environment, (num_envs, ...). Positions are in m in the
-world frame, rotations are unit quaternions x, y, z, w, velocities m/s or rad/s. A read that is
-*current* belongs to the state after the step; one that *lags* belongs to the state before its
-last physics substep, and is zero in the first observation after a reset.
+world frame, rotations are unit quaternions x, y, z, w of either sign, velocities m/s or rad/s. A
+read that is *current* belongs to the state after the step; one that *lags* belongs to the state
+before its last physics substep, and is zero from a reset to the next step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +33,12 @@ class Velocities(Read):
     """
 
 
-class _Named(Read):
-    """A read of one or several named things."""
+class Named(Read):
+    """A read of one or several named things.
+
+    Attributes:
+        names: The things, in the order of the columns.
+    """
 
     names: tuple[str, ...]
 
@@ -46,46 +49,46 @@ class _Named(Read):
         return f"{type(self).__name__}{self.names}"
 
 
-class JointPosition(_Named):
+class JointPosition(Named):
     """Angles in rad or displacements in m of joints with one degree of freedom, (num_envs, k).
 
     Current.
     """
 
 
-class JointVelocity(_Named):
+class JointVelocity(Named):
     """Velocities of joints with one degree of freedom, rad/s or m/s, (num_envs, k). Current."""
 
 
-class BodyPosition(_Named):
+class BodyPosition(Named):
     """Origins of bodies, (num_envs, 3), or (num_envs, k, 3) for several. Current."""
 
 
-class BodyRotation(_Named):
+class BodyRotation(Named):
     """Rotations of bodies, (num_envs, 4), or (num_envs, k, 4) for several. Current."""
 
 
-class BodyLinearVelocity(_Named):
+class BodyLinearVelocity(Named):
     """World-frame velocities of body origins, (num_envs, 3) or (num_envs, k, 3). Current."""
 
 
-class BodyAngularVelocity(_Named):
+class BodyAngularVelocity(Named):
     """World-frame angular velocities, (num_envs, 3) or (num_envs, k, 3). Current."""
 
 
-class GeomPosition(_Named):
+class GeomPosition(Named):
     """Centres of geoms, (num_envs, 3), or (num_envs, k, 3) for several. Current."""
 
 
-class SitePosition(_Named):
+class SitePosition(Named):
     """Sites, (num_envs, 3), or (num_envs, k, 3) for several. Current."""
 
 
-class Sensor(_Named):
+class Sensor(Named):
     """Values of MJCF sensors one after the other, (num_envs, total size). Lags."""
 
 
-class ContactForce(_Named):
+class ContactForce(Named):
     """Net contact force on each body in N, world frame, (num_envs, 3) or (num_envs, k, 3). Lags."""
 
 
@@ -106,5 +109,5 @@ class Reads:
     def __init__(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         self.__dict__.update(arrays)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> NDArray[np.float32]:
         raise AttributeError(f"no read '{name}' was declared; there are: {', '.join(vars(self))}")

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from motrix_envs.errors import MotrixError
+from motrix_envs._plugins import resolve
+from motrix_envs.errors import MotrixError, did_you_mean
 
 _USAGE = """\
 motrix: train robots on the CPU
@@ -15,9 +16,23 @@ motrix: train robots on the CPU
   motrix plugins              installed plugins, and what is wrong with them
   motrix train ENV            train a policy
   motrix eval RUN|ENV         evaluate a run, or the newest one of an environment
+  motrix view ENV             watch an environment that takes random actions
+  motrix play [RUN|ENV]       watch a trained policy, by default the newest one
+  motrix record RUN|ENV       write a video of a trained policy
 
 `motrix COMMAND --help` explains a command; `motrix train ENV --help` lists every field of the
 environment and of the training configuration."""
+
+
+_COMMANDS = {
+    "list": "motrix_rl.cli.listing:list_envs",
+    "plugins": "motrix_rl.cli.listing:list_plugins",
+    "train": "motrix_rl.cli.train:train",
+    "eval": "motrix_rl.cli.evaluate:evaluate",
+    "view": "motrix_rl.cli.watch:view",
+    "play": "motrix_rl.cli.watch:play",
+    "record": "motrix_rl.cli.watch:record",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,29 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    """Return the function behind a command, importing only what it needs."""
-    match name:
-        case "list":
-            from motrix_rl.cli.listing import list_envs
-
-            return list_envs
-        case "plugins":
-            from motrix_rl.cli.listing import list_plugins
-
-            return list_plugins
-        case "train":
-            from motrix_rl.cli.train import train
-
-            return train
-        case "eval":
-            from motrix_rl.cli.evaluate import evaluate
-
-            return evaluate
-    from motrix_envs.errors import did_you_mean
-
-    raise MotrixError(
-        f"no command '{name}'.{did_you_mean(name, ('list', 'plugins', 'train', 'eval'))}\n{_USAGE}"
-    )
+    """Return the function behind a command, importing that alone."""
+    if name not in _COMMANDS:
+        raise MotrixError(f"no command '{name}'.{did_you_mean(name, _COMMANDS)}\n{_USAGE}")
+    command: Callable[[list[str]], int] = resolve(_COMMANDS[name])
+    return command
 
 
 def parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ class PPOCfg(BaseRLCfg):
     value_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
     """Widths of the value function's hidden layers, each followed by an ELU."""
     share_policy_value_features: bool = True
-    """Whether policy and value function share their hidden layers; torch only, equal widths only."""
+    """Whether policy and value function share hidden layers; torch only, equal widths only."""
     initial_log_std: float = 0.0
     """Logarithm of the action noise at the start; it is learned, one number per action."""
 

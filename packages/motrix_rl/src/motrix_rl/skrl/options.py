@@ -1,7 +1,8 @@
-"""From our PPO configuration to the keywords of skrl's; the classes are the framework's own."""
+"""From our PPO configuration to skrl's keywords; the classes are the framework's own."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from motrix_rl.skrl.cfg import PPOCfg
@@ -10,13 +11,33 @@ from motrix_rl.skrl.cfg import PPOCfg
 SILENT = {"write_interval": 0, "checkpoint_interval": 0}
 
 
-def ppo_options(cfg: PPOCfg, *, scheduler: type, scaler: type, env: Any) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SkrlParts:
+    """The classes of skrl that a training is put together from, of one framework.
+
+    Attributes:
+        agent: PPO with a session, see `SessionAgent`.
+        cfg: PPO's configuration.
+        memory: Where a rollout is kept.
+        scaler: Running standard scaler, for observations and values.
+        scheduler: KL-adaptive learning rate.
+        loop: Sequential trainer.
+    """
+
+    agent: Any
+    cfg: Any
+    memory: Any
+    scaler: Any
+    scheduler: Any
+    loop: Any
+
+
+def ppo_options(cfg: PPOCfg, parts: SkrlParts, env: Any) -> dict[str, Any]:
     """Return the keywords of skrl's `PPO_CFG`.
 
     Args:
         cfg: A validated configuration.
-        scheduler: The framework's KL-adaptive schedule.
-        scaler: The framework's running standard scaler.
+        parts: The framework's classes.
         env: The wrapped environment, for spaces and device.
     """
     options: dict[str, Any] = {
@@ -33,20 +54,37 @@ def ppo_options(cfg: PPOCfg, *, scheduler: type, scaler: type, env: Any) -> dict
         "value_loss_scale": cfg.value_loss_scale,
         "kl_threshold": cfg.kl_threshold,
         "time_limit_bootstrap": cfg.time_limit_bootstrap,
-        "observation_preprocessor": scaler,
+        "observation_preprocessor": parts.scaler,
         "observation_preprocessor_kwargs": {"size": env.observation_space, "device": env.device},
-        "value_preprocessor": scaler,
+        "value_preprocessor": parts.scaler,
         "value_preprocessor_kwargs": {"size": 1, "device": env.device},
         "experiment": dict(SILENT),
     }
     if env.state_space is not None:
-        options["state_preprocessor"] = scaler
+        options["state_preprocessor"] = parts.scaler
         options["state_preprocessor_kwargs"] = {"size": env.state_space, "device": env.device}
     if cfg.learning_rate_scheduler_kl_threshold > 0:
-        options["learning_rate_scheduler"] = scheduler
+        options["learning_rate_scheduler"] = parts.scheduler
         options["learning_rate_scheduler_kwargs"] = {
             "kl_threshold": cfg.learning_rate_scheduler_kl_threshold
         }
     if cfg.rewards_shaper_scale != 1:
         options["rewards_shaper"] = lambda rewards, *_: rewards * cfg.rewards_shaper_scale
     return options
+
+
+def loop_options(batch_steps: int, render: bool) -> dict[str, Any]:
+    """Return the configuration of skrl's sequential trainer.
+
+    Args:
+        batch_steps: Steps of the batch.
+        render: Whether to draw after every step.
+    """
+    return {
+        "timesteps": batch_steps,
+        "headless": not render,
+        "disable_progressbar": True,
+        "close_environment_at_exit": False,
+        # skrl would log what it finds in `info` under this name: ours are an environment's own.
+        "environment_info": "",
+    }

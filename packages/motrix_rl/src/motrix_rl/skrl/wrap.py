@@ -12,21 +12,34 @@ from numpy.typing import NDArray
 
 
 class NpWrapping:
-    """Turns an `NpEnv` into what skrl steps; a framework adds the two conversions.
+    """Turns an `NpEnv` into what skrl steps; a framework adds the device and two conversions.
 
-    Observations and rewards are float32, flags bool, both (num_envs, 1) where skrl wants columns.
-    `info["final_obs"]` holds the observations before the automatic reset.
+    Observations and rewards are float32, flags bool; rewards and flags are columns,
+    (num_envs, 1). `info["final_obs"]` holds the observations before the automatic reset.
 
     Args:
         env: The environments.
-        renderer: Something with `render()`, or None.
+        renderer: An `NpRenderer`, or None.
+        device: Where arrays go, as the framework spells it; None takes its best device.
+
+    Raises:
+        ValueError: `env` is no `NpEnv`.
+        ConfigError: There is no such device.
     """
 
-    def __init__(self, env: NpEnv, renderer: Any = None) -> None:
+    def __init__(self, env: NpEnv, renderer: Any = None, device: str | None = None) -> None:
+        if not isinstance(env, NpEnv):
+            raise ValueError(f"wrap_env takes an NpEnv, not a {type(env).__name__}")
         super().__init__(env)  # type: ignore[call-arg]
         self._np_env = env
         self._renderer = renderer
         self._has_reset_itself = False
+        self._device = self.find_device(device)
+
+    @staticmethod
+    @abstractmethod
+    def find_device(name: str | None) -> Any:
+        """Return a device of the framework; raises ConfigError where there is none."""
 
     @abstractmethod
     def to_device(self, array: NDArray[Any]) -> Any:
@@ -43,40 +56,47 @@ class NpWrapping:
         if state is None or not self._has_reset_itself:
             state = self._np_env.init_state()
         self._has_reset_itself = False
-        return self.to_device(state.obs), dict(state.info)
+        return self._floats(state.obs), dict(state.info)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments; return observations, rewards, terminated, truncated, info."""
         state = self._np_env.step(self.to_numpy(actions))
         self._has_reset_itself = self.num_envs == 1 and bool(state.done.any())
-        obs = self.to_device(state.obs)
+        obs = self._floats(state.obs)
         return (
             obs,
-            # skrl adds to the rewards in place, and these belong to the environment.
-            self.to_device(state.reward[:, None].copy()),
-            self.to_device(state.terminated[:, None]),
-            self.to_device(state.truncated[:, None]),
+            self._floats(state.reward[:, None]),
+            self._flags(state.terminated[:, None]),
+            self._flags(state.truncated[:, None]),
             self._info(state, obs),
         )
 
     def _info(self, state: NpEnvState, obs: Any) -> dict[str, Any]:
         info = dict(state.info)
         final = info["final_obs"]
-        info["final_obs"] = obs if final is state.obs else self.to_device(final)
+        info["final_obs"] = obs if final is state.obs else self._floats(final)
         if "final_state" in info:
-            info["final_state"] = self.to_device(info["final_state"])
+            info["final_state"] = self._floats(info["final_state"])
         return info
+
+    def _floats(self, array: NDArray[Any]) -> Any:
+        return self.to_device(np.asarray(array, np.float32))
+
+    def _flags(self, array: NDArray[Any]) -> Any:
+        return self.to_device(np.asarray(array, bool))
 
     def state(self) -> Any:
         """Return the privileged observations, (num_envs, state_dim), or None."""
         state = self._np_env.state
         if state is None or "state" not in state.info:
             return None
-        return self.to_device(state.info["state"])
+        return self._floats(state.info["state"])
 
     def render(self, *args: Any, **kwargs: Any) -> Any:
-        """Draw the environments, if they are to be drawn."""
-        return self._renderer.render() if self._renderer else None
+        """Draw the environments, if they are to be drawn and the window is still there."""
+        if self._renderer is None or self._renderer.closed:
+            return None
+        return self._renderer.render()
 
     def close(self) -> None:
         """Release the environments."""

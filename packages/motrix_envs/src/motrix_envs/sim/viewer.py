@@ -1,0 +1,78 @@
+"""How a simulation is looked at: a camera, a view of some rows, and what draws it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motrix_envs.errors import MotrixError
+
+
+class RenderError(MotrixError, RuntimeError):
+    """Nothing can be drawn here; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where to look from.
+
+    Attributes:
+        lookat: The point in the middle of the picture, in m.
+        distance: Distance of the camera from that point, in m.
+        elevation: Height of the camera as an angle, in degrees; negative looks down.
+        azimuth: Direction in which it looks around the vertical axis, in degrees.
+    """
+
+    lookat: tuple[float, float, float] = (0.0, 0.0, 0.5)
+    distance: float = 3.0
+    elevation: float = -15.0
+    azimuth: float = 90.0
+
+
+@dataclass(frozen=True)
+class View:
+    """Which rows are drawn, where, and how large.
+
+    Attributes:
+        offsets: Place of each drawn row in m, (k, 3); the first k rows of the batch are drawn.
+        camera: Where to look from.
+        size: Width and height in pixels.
+        window: Whether to open a window; otherwise frames are drawn for `Viewer.frame`.
+    """
+
+    offsets: NDArray[np.float64]
+    camera: Camera
+    size: tuple[int, int]
+    window: bool
+
+
+class Viewer(Protocol):
+    """Draws a simulation; made by `Simulation.viewer`."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the user closed the window."""
+
+    def show(self, moving: bool = True) -> None:
+        """Draw the window; if not `moving`, the scene stays as it is and input goes on."""
+
+    def pressed(self, key: str) -> bool:
+        """Return whether a key was pressed since the last `show`."""
+
+    def frame(self) -> NDArray[np.uint8]:
+        """Return a picture of the present state, (height, width, 3)."""
+
+    def close(self) -> None:
+        """Release the window and the graphics device."""
+
+
+def has_display() -> bool:
+    """Return whether a window can be opened, as far as the environment tells."""
+    if sys.platform != "linux":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,1 @@
+"""MuJoCo behind the simulation seam of motrix-envs: `make("cartpole", sim_backend="mujoco")`."""

@@ -1,0 +1,213 @@
+"""`motrix view`, `motrix play` and `motrix record`: environments and policies to look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from motrix_envs import registry as envs
+from motrix_envs._overrides import apply_overrides
+from motrix_envs.np.env import NpEnv
+from motrix_envs.np.renderer import NpRenderer
+from motrix_envs.sim.viewer import Camera, has_display
+from numpy.typing import NDArray
+
+from motrix_rl.checkpoint import read_policy
+from motrix_rl.cli.evaluate import find_run, trained_changes
+from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.evaluation import derived_seed
+from motrix_rl.policy import MlpPolicy, check_contract
+from motrix_rl.runs import Run
+from motrix_rl.video import write_picture, write_video
+
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+VIDEO_SECONDS = 4.0
+
+
+@dataclass(kw_only=True)
+class WatchOptions:
+    """What `view`, `play` and `record` have in common."""
+
+    num_envs: int = 4
+    """Environments that are drawn in a grid."""
+    seed: int | None = None
+    """Key of the starts (and of random actions)."""
+    sim_backend: str | None = None
+    """Physics engine; by default MotrixSim, or the one that the run was trained on."""
+    max_steps: int | None = None
+    """Stop after so many steps; by default when the window is closed."""
+    seconds: float = VIDEO_SECONDS
+    """Length of a video in s of simulated time."""
+    fps: float = 25.0
+    """Pictures per second of a video."""
+    size: tuple[int, int] = (640, 480)
+    """Width and height of a video in pixels."""
+    azimuth: float | None = None
+    """Direction of the camera in degrees; by default the environment's own."""
+    elevation: float | None = None
+    """Height of the camera as an angle in degrees."""
+    distance: float | None = None
+    """Distance of the camera in m, before it steps back for a grid."""
+    out: Path | None = None
+    """Where a video goes, .mp4 or .gif; by default into the run's folder, or here."""
+
+
+@dataclass(kw_only=True)
+class ViewOptions(WatchOptions):
+    """Show an environment that takes random actions, in real time; as a video without a display."""
+
+
+@dataclass(kw_only=True)
+class PlayOptions(WatchOptions):
+    """Let a policy act without noise, in real time; as a video where there is no display."""
+
+    checkpoint: str = "latest"
+    """Which checkpoint: latest, best, or its number of steps."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+
+
+@dataclass(kw_only=True)
+class RecordOptions(PlayOptions):
+    """Write a video of a policy that acts without noise."""
+
+    sheet: Path | None = None
+    """Where a contact sheet of the video goes, .png."""
+
+
+def view(argv: list[str]) -> int:
+    """Show an environment with random actions; return the exit code."""
+    name, rest = subject("view", "an environment ENV", argv, ViewOptions)
+    cfg = envs.default.default_cfg(name)
+    options, changes = parse(ViewOptions, rest, prog=f"motrix view {name}", env=cfg)
+    env = envs.make(name, options.sim_backend, changes["env"], options.num_envs, options.seed)
+    act = _random_actions(env, np.random.default_rng(options.seed))
+    with closing(env):
+        _watch(env, act, options, Path(f"{name}-random.mp4"))
+    return 0
+
+
+def play(argv: list[str]) -> int:
+    """Show a policy; return the exit code."""
+    # Without a run, or with options alone, the newest run of all is meant.
+    if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
+        root = Path(peek(argv, "runs")["runs"] or "runs")
+        argv = [str(Run.newest(root).path), *argv]
+    env, act, options, run = _trained("play", argv, PlayOptions)
+    with closing(env):
+        _watch(env, act, options, run.path / "videos" / "play.mp4")
+    return 0
+
+
+def record(argv: list[str]) -> int:
+    """Write a video of a policy; return the exit code."""
+    env, act, options, run = _trained("record", argv, RecordOptions)
+    with closing(env):
+        out = options.out or run.path / "videos" / f"{options.checkpoint}.mp4"
+        _record(env, act, options, out, options.sheet)
+    return 0
+
+
+def _trained(
+    command: str, argv: list[str], kind: type[Any]
+) -> tuple[NpEnv, Act, Any, Run]:
+    """Return the environment of a run, its policy, the options and the run."""
+    target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
+    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
+    name, kept = run.record["env"], trained_changes(run)
+    cfg = envs.default.default_cfg(name)
+    apply_overrides(cfg, kept, f"environment '{name}'")
+    options, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
+    module, tensors = read_policy(run.checkpoint_folder(options.checkpoint))
+    seed = options.seed
+    env = envs.make(
+        name,
+        options.sim_backend or run.record.get("sim_backend"),
+        kept | changes["env"],
+        options.num_envs,
+        derived_seed(run.record["seed"], command) if seed is None else seed,
+    )
+    check_contract(module, env)
+    return env, MlpPolicy(module, tensors).act, options, run
+
+
+def _watch(env: NpEnv, act: Act, options: WatchOptions, fallback: Path) -> None:
+    """Open a window, or write a short video where there is no display."""
+    if options.out is None and has_display():
+        _show(env, act, options)
+    else:
+        _record(env, act, options, options.out or fallback, None)
+
+
+def _show(env: NpEnv, act: Act, options: WatchOptions) -> None:
+    """Step in real time and draw, until the window is closed."""
+    renderer = NpRenderer(env, camera=_camera(env, options))
+    print("space freezes the scene; close the window to end")
+    start = time.perf_counter()
+    with closing(renderer):
+        for step in _steps(env, act, options.max_steps):
+            renderer.render()
+            if renderer.closed:
+                break
+            ahead = start + step * env.cfg.ctrl_dt - time.perf_counter()
+            time.sleep(max(ahead, 0.0))
+
+
+def _record(
+    env: NpEnv, act: Act, options: WatchOptions, out: Path, sheet: Path | None
+) -> None:
+    """Write a video, and a contact sheet if one is asked for."""
+    renderer = NpRenderer(
+        env, window=False, size=options.size, camera=_camera(env, options)
+    )
+    every = max(round(1 / (options.fps * env.cfg.ctrl_dt)), 1)
+    length = options.max_steps or round(options.seconds / env.cfg.ctrl_dt)
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for step in _steps(env, act, length):
+            if step % every == 0:
+                yield renderer.frame()
+
+    with closing(renderer):
+        picture = write_video(out, frames(), 1 / (every * env.cfg.ctrl_dt))
+    print(f"video: {out}")
+    if sheet:
+        write_picture(sheet, picture)
+        print(f"sheet: {sheet}")
+
+
+def _steps(env: NpEnv, act: Act, limit: int | None) -> Iterator[int]:
+    """Step, yielding the number of steps, and print the return of every episode that ends."""
+    state, step = env.init_state(), 0
+    total = np.zeros(env.num_envs)
+    while limit is None or step < limit:
+        yield step
+        state = env.step(act(state.obs))
+        step += 1
+        total += state.reward
+        for row in np.flatnonzero(state.done):
+            why = "time limit" if state.truncated[row] else "terminated"
+            print(f"environment {row}: return {total[row]:.1f} ({why})")
+        total[state.done] = 0
+
+
+def _camera(env: NpEnv, options: WatchOptions) -> Camera | None:
+    """Return the environment's camera with the options' changes, or None without any."""
+    names = ("azimuth", "elevation", "distance")
+    changes = {n: value for n in names if (value := getattr(options, n)) is not None}
+    return replace(env.camera, **changes) if changes else None
+
+
+def _random_actions(env: NpEnv, generator: np.random.Generator) -> Act:
+    """Return a policy that draws uniformly from the action space, ±1 where it is unbounded."""
+    space = env.action_space
+    low = np.where(np.isfinite(space.low), space.low, -1).astype(np.float32)
+    high = np.where(np.isfinite(space.high), space.high, 1).astype(np.float32)
+    shape = (env.num_envs, *space.shape)
+    return lambda obs: generator.uniform(low, high, shape).astype(np.float32)

@@ -1,0 +1,234 @@
+"""A checkpoint folder of one object and its components: JSON, safetensors and checksums.
+
+    manifest.json          format version, size and SHA-256 of the files below
+    module.json            class, constructor arguments, names of components, non-array values
+    weights.safetensors    the arrays
+    <component>/           a folder of the same kind for each component, loadable by itself
+
+The manifest also covers the manifests of the components, so one checksum covers all of it. A
+folder is written beside its place and renamed, and verified before anything in it is parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from motrix_rl.atomic import disk_errors, fsync_folder, json_bytes, write_synced
+from motrix_rl.errors import CheckpointError
+from motrix_rl.rl_module.tensors import Tensors, from_bytes, to_bytes
+
+FORMAT = 1
+"""Version of the layout; a reader refuses any other."""
+
+MANIFEST = "manifest.json"
+DOCUMENT = "module.json"
+WEIGHTS = "weights.safetensors"
+
+_COMPONENT = re.compile(r"[A-Za-z0-9_][\w.-]{0,99}", re.ASCII)
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What one folder holds."""
+
+    document: dict[str, Any]
+    tensors: Tensors = field(default_factory=dict)
+    components: dict[str, Content] = field(default_factory=dict)
+
+
+def check_component_name(name: str) -> str:
+    """Return a name that is a folder on every system.
+
+    Raises:
+        ValueError: It is not: letters, digits, `_`, `-` and `.` only, not at the start a dot or
+            dash, at the end no dot, and no device name of Windows.
+    """
+    if not isinstance(name, str) or not _COMPONENT.fullmatch(name) or name.endswith("."):
+        raise ValueError(
+            f"{name!r} cannot be the name of a folder: use letters, digits, '_', '-' and '.', and "
+            "begin with a letter, a digit or '_'"
+        )
+    if _RESERVED.fullmatch(name) or name in (MANIFEST, DOCUMENT, WEIGHTS):
+        raise ValueError(f"{name!r} is a reserved file name: choose another")
+    return name
+
+
+def write_folder(path: Path, content: Content, metadata: Mapping[str, Any]) -> None:
+    """Write a folder in one step; a checkpoint that is already there is replaced.
+
+    Raises:
+        CheckpointError: Something else is there, or the disk refuses.
+        ValueError: An array or a value cannot be stored, or a name cannot be a folder.
+    """
+    files = _files(content, metadata)
+    temporary = path.with_name(f".tmp-motrix-{path.name}-{secrets.token_hex(4)}")
+    with disk_errors(path, CheckpointError):
+        if path.exists() and not is_folder(path) and (path.is_file() or any(path.iterdir())):
+            raise CheckpointError(
+                f"cannot write to {path}: something that is no checkpoint is there. "
+                "Choose another name, or remove it."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for name, data in files.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                write_synced(temporary / name, data)
+            _install(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_folder(path: Path, *, components: bool = True) -> Content:
+    """Read and verify a folder.
+
+    Args:
+        path: The folder.
+        components: Whether the folders of its components are read as well.
+
+    Raises:
+        CheckpointError: A file is missing, damaged or of another format; the message names it.
+    """
+    return _read(path, components, None)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Return the versions and file names that were noted when the folder was written.
+
+    Raises:
+        CheckpointError: There is no readable manifest.
+    """
+    return dict(_manifest(path, _bytes(path, MANIFEST)).get("metadata", {}))
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a checkpoint is here; nothing is verified."""
+    return (path / MANIFEST).is_file() and (path / DOCUMENT).is_file()
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def _files(content: Content, metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return all files below a folder by relative path."""
+    names = [check_component_name(name) for name in content.components]
+    if len({name.casefold() for name in names}) < len(names):
+        raise ValueError(f"some of these names differ only in case: {', '.join(sorted(names))}")
+    document = {**content.document, "components": names}
+    files = {DOCUMENT: json_bytes(document), WEIGHTS: to_bytes(content.tensors)}
+    nested = {
+        f"{name}/{path}": data
+        for name, component in content.components.items()
+        for path, data in _files(component, metadata).items()
+    }
+    listed = {**files, **{name: nested[name] for name in _manifests(names)}}
+    entries = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in sorted(listed.items())
+    }
+    manifest = {"format": FORMAT, "metadata": dict(metadata), "files": entries}
+    return {**files, **nested, MANIFEST: json_bytes(manifest)}
+
+
+def _manifests(components: Iterable[str]) -> list[str]:
+    return [f"{name}/{MANIFEST}" for name in components]
+
+
+def _install(temporary: Path, path: Path) -> None:
+    """Rename `temporary` to `path`; no system replaces a full folder in one step."""
+    aside = path.with_name(f".old-motrix-{path.name}-{secrets.token_hex(4)}")
+    if is_folder(path):
+        path.replace(aside)
+    elif path.exists():
+        path.rmdir()
+    try:
+        temporary.replace(path)
+    except OSError:
+        if aside.exists():
+            aside.replace(path)
+        raise
+    fsync_folder(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def _read(path: Path, components: bool, sha256: str | None) -> Content:
+    raw = _bytes(path, MANIFEST)
+    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
+        raise _damaged(path, MANIFEST, "it belongs to another checkpoint")
+    files = _manifest(path, raw)["files"]
+    document = _json(path, DOCUMENT, _verified(path, DOCUMENT, files))
+    names = document.pop("components", None)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _damaged(path, DOCUMENT, "it does not list the components")
+    if set(files) != {DOCUMENT, WEIGHTS, *_manifests(names)}:
+        raise _damaged(path, MANIFEST, "it lists other files than this checkpoint has")
+    try:
+        tensors = from_bytes(_verified(path, WEIGHTS, files))
+        inner = {
+            check_component_name(name): _read(
+                path / name, components, files[f"{name}/{MANIFEST}"].get("sha256", "")
+            )
+            for name in (names if components else ())
+        }
+    except CheckpointError as error:
+        raise error if str(path) in str(error) else _damaged(path, WEIGHTS, str(error)) from error
+    except ValueError as error:
+        raise _damaged(path, DOCUMENT, str(error)) from error
+    return Content(document, tensors, inner)
+
+
+def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
+    manifest = _json(path, MANIFEST, raw)
+    version = manifest.get("format")
+    if type(version) is not int or version != FORMAT:
+        raise CheckpointError(
+            f"{path / MANIFEST} has format version {version!r}; this version of motrix-rl reads "
+            f"{FORMAT}. Read it with the version that wrote it."
+        )
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(e, dict) for e in files.values()):
+        raise _damaged(path, MANIFEST, "it does not list the files")
+    return manifest
+
+
+def _verified(path: Path, name: str, files: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a file; what is parsed later is exactly what was verified."""
+    data, entry = _bytes(path, name), files.get(name, {})
+    if len(data) != entry.get("size"):
+        raise _damaged(path, name, f"it has {len(data)} bytes, not {entry.get('size')}")
+    if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
+        raise _damaged(path, name, "its content is not what was written (SHA-256 differs)")
+    return data
+
+
+def _bytes(path: Path, name: str) -> bytes:
+    file = path / name
+    if not file.is_file():
+        raise CheckpointError(f"{path} is no complete checkpoint: {name} is missing")
+    with disk_errors(file, CheckpointError, doing="read"):
+        return file.read_bytes()
+
+
+def _json(path: Path, name: str, data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, name, f"it is not JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise _damaged(path, name, "it is not a JSON object")
+    return document
+
+
+def _damaged(path: Path, name: str, problem: str) -> CheckpointError:
+    return CheckpointError(f"checkpoint {path} is damaged: {name}: {problem}")

@@ -1,0 +1,50 @@
+"""The way from a framework's name to the package that serves it.
+
+A backend is known by the trainers that its plugin declares in `motrix.rlcfgs`. Its package has a
+module `rl_module.build` with two names: `build_model(config)` and `Ops`, its array operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from motrix_envs import _plugins
+from motrix_envs.errors import did_you_mean
+
+from motrix_rl import registry
+from motrix_rl.rl_module.distributions.ops import ArrayOps, NumpyOps
+
+
+def model_builder(framework: str) -> Callable[[Any], Any]:
+    """Return the function that makes a network of a `ModelConfig`.
+
+    Raises:
+        ValueError: No installed backend has this name.
+    """
+    return cast("Callable[[Any], Any]", _from_package(framework, "build_model"))
+
+
+def array_ops(framework: str | None) -> type[ArrayOps]:
+    """Return the array operations of a framework; None means NumPy.
+
+    Raises:
+        ValueError: No installed backend has this name.
+    """
+    if framework is None:
+        return NumpyOps
+    return cast("type[ArrayOps]", _from_package(framework, "Ops"))
+
+
+def _from_package(framework: str, name: str) -> Any:
+    packages = {
+        record.name[1]: record.target.partition(":")[0].split(".")[0]
+        for record in registry.default.backends()
+    }
+    if framework not in packages:
+        raise ValueError(
+            f"no installed backend is called '{framework}'."
+            f"{did_you_mean(str(framework), packages)} Installed: {', '.join(packages) or 'none'}. "
+            f"{registry.install_hint(framework)}"
+        )
+    return _plugins.resolve(f"{packages[framework]}.rl_module.build:{name}")
