@@ -199,6 +199,48 @@ def test_changes_to_constructor_arguments(tmp_path):
         Box.from_checkpoint(path, colour="red")
 
 
+def test_inside_a_larger_checkpoint():
+    box = Box("a")
+    box.state = {"x": {"y": np.ones(2)}, "n": 3}
+    document, arrays = box.to_document()
+    again = Box.from_document(json.loads(json.dumps(document)), arrays)
+    assert again.label == "a"
+    assert_same(again.state, box.state)
+    with pytest.raises(ValueError, match="save_to_path"):
+        Box("a", ("b",)).to_document()
+    with pytest.raises(UntrustedClassError):
+        Box.from_document({**document, "class": "os:system"}, arrays)
+
+
+def test_an_interrupted_replacement_is_still_found(tmp_path, monkeypatch):
+    box, target = Box(), tmp_path / "x"
+    box.state = {"old": 1}
+    box.save_to_path(target)
+    target.rename(tmp_path / ".old-motrix-x")  # killed between the two renames
+    assert Box.from_checkpoint(target).state == {"old": 1}
+    box.state = {"new": 1}
+    box.save_to_path(target)
+    assert Box.from_checkpoint(target).state == {"new": 1}
+
+
+def test_a_failing_rename_puts_the_old_one_back(tmp_path, monkeypatch):
+    box, target = Box(), tmp_path / "x"
+    box.save_to_path(target)
+    before, rename = bytes_of(target), Path.replace
+
+    def fail(self, to):
+        if self.name.startswith(".tmp"):
+            raise OSError(28, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    box.state = {"new": 1}
+    with pytest.raises(CheckpointError, match="No space left"):
+        box.save_to_path(target)
+    assert bytes_of(target) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
 # Damage
 
 SPEC = RLModuleSpec(
@@ -360,7 +402,7 @@ def test_deep_json_is_an_error(saved):
 def test_weights_of_another_module_are_refused_whole(saved, tmp_path):
     other = RLModuleSpec(**{**vars(SPEC), "model_config_dict": {"hidden": [9]}}).build()
     before = other.get_state()
-    with pytest.raises(StateMismatchError, match="missing|misshapen"):
+    with pytest.raises(StateMismatchError, match=r"missing|misshapen"):
         other.restore_from_path(saved)
     assert_same(other.get_state(), before)
 
@@ -377,6 +419,14 @@ def test_a_class_of_a_script_loads_through_itself(tmp_path):
     # It may compute something else, so the kind of its base class does not cover it.
     with pytest.raises(UntrustedClassError):
         PPONumpyRLModule.from_checkpoint(path)
+
+
+def test_a_renamed_class_does_not_break_a_checkpoint(saved):
+    """A later version may move the class; the kind still tells what it is."""
+    rewrite(saved, lambda document: document.update({"class": "motrix_rl.gone:OldName"}))
+    assert PPONumpyRLModule.from_checkpoint(saved).act(np.zeros((1, 3)))[0].shape == (1,)
+    with pytest.raises(CheckpointError, match="cannot import"):
+        RLModule.from_checkpoint(saved)
 
 
 # Inference only, on disk
@@ -398,5 +448,5 @@ def test_inference_only_on_disk(tmp_path, shared):
         assert loaded.inference_only
         assert not [path for path in states.flatten(loaded.get_state()) if "vf" in path]
         np.testing.assert_array_equal(loaded.act(obs)[0], module.act(obs)[0])
-    with pytest.raises(StateMismatchError, match="missing: .*vf/out/bias"):
+    with pytest.raises(StateMismatchError, match=r"missing: .*vf/out/bias"):
         RLModule.from_checkpoint(small, inference_only=False)

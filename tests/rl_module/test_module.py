@@ -286,7 +286,7 @@ def test_old_names_answer_with_the_new_ones(old, new):
 def test_target_networks():
     class Slow(Plain, TargetNetworkAPI):
         def make_target_networks(self):
-            self.target = {name: value for name, value in self.weights.items()}
+            self.target = dict(self.weights)
 
         def get_target_network_pairs(self):
             return [(self.weights, self.target)]
@@ -332,3 +332,26 @@ def test_actions_start_where_their_space_does():
 def test_numpy_runs_mlps_only():
     with pytest.raises(ValueError, match="MLPs only"):
         PPONumpyRLModule(observation_space=OBS, action_space=ACT, model_config={"use_lstm": True})
+
+
+# To disk
+
+
+class Stateless(Plain):
+    def setup(self):
+        self.weights = {}
+
+
+def test_a_plain_module_can_be_saved(tmp_path):
+    path = Stateless(CONFIG).save_to_path(tmp_path / "m")
+    again = Stateless.from_checkpoint(path)
+    assert again.config == CONFIG
+    assert again.get_state() == {}
+
+
+def test_changed_arguments_reach_the_config(tmp_path):
+    path = Plain(CONFIG).save_to_path(tmp_path / "m")
+    again = Plain.from_checkpoint(path, inference_only=True, model_config={"a": 1})
+    assert again.config == RLModuleConfig(OBS, ACT, True, model_config_dict={"a": 1})
+    with pytest.raises(TypeError, match="colour"):
+        Plain.from_checkpoint(path, colour="red")

@@ -178,7 +178,7 @@ def test_one_sequence_equals_single_steps(cell):
 def test_sampling_wants_a_key():
     module = build({})
     obs = np.zeros((6, 3))
-    with pytest.raises(ValueError, match="jax.random.key"):
+    with pytest.raises(ValueError, match=r"jax\.random\.key"):
         module.act(obs, deterministic=False)
     action, _ = module.act(obs, deterministic=False, rng=jax.random.key(0))
     assert action.shape == (6,)
@@ -209,4 +209,20 @@ def test_generic_loader(tmp_path):
     spec = RLModuleSpec(PPOFlaxRLModule, OBS, ACT, model_config_dict={"hidden": [3]})
     assert isinstance(
         RLModule.from_checkpoint(spec.build().save_to_path(tmp_path / "m")), PPOFlaxRLModule
+    )
+
+
+def test_a_part_without_parameters(tmp_path):
+    class Bare(Net):
+        def setup(self):
+            super().setup()
+            self.add_part("squash", nn.Sequential([nn.tanh]), jnp.zeros((1, 3)))
+
+        def _forward_inference(self, batch, **kwargs):
+            return {"action_dist_inputs": self.run_network("squash", batch["obs"])}
+
+    again = Bare.from_checkpoint(Bare(CONFIG).save_to_path(tmp_path / "m"))
+    assert "squash" not in again.get_state()
+    np.testing.assert_allclose(
+        again.forward_inference(BATCH)["action_dist_inputs"], np.tanh(BATCH["obs"]), rtol=1e-6
     )

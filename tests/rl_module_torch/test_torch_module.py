@@ -195,6 +195,9 @@ def test_inference_has_no_gradients_and_no_dropout():
     assert torch.equal(one, two)
     assert not one.requires_grad
     assert module.training
+    module.trunk.eval()
+    module.forward_inference(BATCH)
+    assert [module.training, module.trunk.training] == [True, False]
     assert not module.forward_exploration(BATCH)["action_dist_inputs"].requires_grad
     assert module(BATCH)["action_dist_inputs"].requires_grad
 

@@ -1,4 +1,4 @@
-"""One thread while the physics runs, all of them while the networks learn, none left changed."""
+"""One thread while the physics runs, what the user asked for in updates, none left changed."""
 
 import pytest
 
@@ -26,7 +26,12 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-def test_threads_follow_the_phase(two_threads, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("asked", "expected"), [("2", 2), (None, 1)])
+def test_threads_follow_the_phase(two_threads, tmp_path, monkeypatch, asked, expected):
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    else:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     stepping, updating = set(), set()
     step, update = NpEnv.step, PPO.update
 
@@ -42,8 +47,8 @@ def test_threads_follow_the_phase(two_threads, tmp_path, monkeypatch):
     monkeypatch.setattr(PPO, "update", spied_update)
     random = torch.get_rng_state()
     run = Trainer("cartpole", cfg_override=TINY, runs_root=tmp_path).train()
-    assert (stepping, updating) == ({1}, {2})
-    assert run.record["compute"]["threads"] == {"rollout": 1, "update": 2}
+    assert (stepping, updating) == ({1}, {expected})
+    assert run.record["compute"]["threads"] == {"rollout": 1, "update": expected}
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.get_rng_state(), random)
 

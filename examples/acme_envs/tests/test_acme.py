@@ -60,6 +60,17 @@ def test_pushing_moves_the_block():
     assert (after[:, 2] < before[:, 2]).all()
 
 
+def test_the_end_of_the_rail_ends_the_episode():
+    env = make()
+    env.init_state()
+    ended = np.zeros(32, bool)
+    for _ in range(149):
+        state = env.step(np.ones((32, 1)))
+        ended |= state.terminated
+    assert ended.all()
+    assert not state.truncated.any()
+
+
 def test_weights_of_the_reward():
     rewards = {}
     for effort in (-0.05, -1.0):
@@ -85,6 +96,6 @@ def test_it_can_be_learned(tmp_path):
     env = envs.make("acme-slide", num_envs=64, seed=derived_seed(1, "report"))
     learned = evaluate(env, MlpPolicy(*load_policy(run.path)), episodes=128)
     idle = evaluate(env, Idle(), episodes=128)
-    assert learned.success_rate > 0.9
+    assert learned.success_rate > 0.7
     assert idle.success_rate < 0.2
     assert learned.mean > idle.mean + 20

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 MAX_FORCE = 5.0  # N
 REACH = 0.8  # m from the middle: where blocks start and targets are
+RAIL_END = 1.1  # m from the middle
 ARRIVED = 0.1  # m from the target: the width of the block
 AT_REST = 0.1  # m/s
 
@@ -27,7 +28,7 @@ class RewardCfg:
     """Weights of the reward's terms."""
 
     near: float = 1.0
-    """For being at the target: it falls to a tenth one metre away."""
+    """For being at the target: a tenth of it one metre away."""
     effort: float = -0.05
     """For the square of the action."""
 
@@ -97,6 +98,11 @@ class SlideEnv(NpEnv):
             "near": tolerance(self.error(state)[:, 0], margin=1.0, sigmoid="long_tail"),
             "effort": np.square(self.ctrl[:, 0] / np.float32(MAX_FORCE)),
         }
+
+    def terminate(self, state: NpEnvState) -> NDArray[np.bool_]:
+        """End when the block reaches the end of the rail."""
+        lost: NDArray[np.bool_] = np.abs(self.reads.position[:, 0]) > RAIL_END
+        return lost
 
     def metrics(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Log the distance from the target in m."""

@@ -16,7 +16,8 @@ import hashlib
 import operator
 import sys
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -145,6 +146,7 @@ class RowStreams:
         self._rows = np.arange(row_offset, row_offset + num_envs, dtype=np.uint32)
         self.episode = np.zeros(num_envs, np.uint32)
         self.step = np.zeros(num_envs, np.uint32)
+        self._first: dict[str, _FirstWords] = {}
 
     def uniform(
         self,
@@ -169,16 +171,15 @@ class RowStreams:
         Raises:
             ConfigError: a bound has another shape or is not finite, or `low > high`.
         """
-        low, high = _float32("low", low, size), _float32("high", high, size)
-        with np.errstate(over="ignore", invalid="ignore"):
-            width = high - low
-        if not np.all((width >= 0.0) & (width < np.inf)):
-            raise ConfigError(
-                f"stream {stream!r}: need low <= high with a finite width, got {low} and {high}."
-            )
-        values = low + width * _unit(self._words(stream, env_ids, size))
+        if isinstance(low, float | int) and isinstance(high, float | int):
+            start, width, last = _scalar_interval(low, high, size)
+        else:
+            start, width, last = _interval(low, high, size)
+        values = _unit(self._words(stream, env_ids, size))
+        values *= width
+        values += start
         # The sum rounds to `high` now and then; the interval is open there.
-        return np.minimum(values, np.nextafter(high, low), out=values)
+        return np.minimum(values, last, out=values)
 
     def normal(
         self,
@@ -278,20 +279,78 @@ class RowStreams:
         """Return the first `size` words of a stream for each row, `(n, size)`."""
         if size < 0:
             raise ConfigError(f"stream {stream!r}: size must not be negative, got {size}.")
-        rows = self._rows[env_ids]
         blocks = -(-size // _WORDS_PER_BLOCK)
+        step = self.step[env_ids]
+        if step.any():
+            rows, episode = self._rows[env_ids], self.episode[env_ids]
+            return self._blocks(stream, rows, episode, step, blocks)[:, :size]
+        return self._first_words(stream, env_ids, blocks)[:, :size]
+
+    def _first_words(self, stream: str, env_ids: NDArray[Any], blocks: int) -> NDArray[np.uint32]:
+        """Return the words of rows at step 0, which ask a few at a time, when they are reset.
+
+        Words for every row cost hardly more than words for a few, so a miss fetches all of them:
+        for the rows that did not ask, those of their next episode.
+        """
+        known = self._first.get(stream)
+        wanted = self.episode[env_ids]
+        hit = known is not None and known.words.shape[1] >= blocks * _WORDS_PER_BLOCK
+        if known is None or not hit or (known.episode[env_ids] != wanted).any():
+            episode = self.episode + np.uint32(1)
+            episode[env_ids] = wanted
+            step = np.zeros_like(episode)
+            words = self._blocks(stream, self._rows, episode, step, blocks)
+            known = self._first[stream] = _FirstWords(episode, words)
+        asked: NDArray[np.uint32] = known.words[env_ids]
+        return asked
+
+    def _blocks(
+        self,
+        stream: str,
+        rows: NDArray[np.uint32],
+        episode: NDArray[np.uint32],
+        step: NDArray[np.uint32],
+        blocks: int,
+    ) -> NDArray[np.uint32]:
+        """Return whole blocks of words for each row, `(n, 4 blocks)`."""
         counter = np.empty((len(rows), blocks, 4), np.uint32)
         counter[..., 0] = rows[:, None]
-        counter[..., 1] = self.episode[env_ids][:, None]
-        counter[..., 2] = self.step[env_ids][:, None]
+        counter[..., 1] = episode[:, None]
+        counter[..., 2] = step[:, None]
         counter[..., 3] = np.arange(blocks)
         words = philox4x32(counter.reshape(-1, 4), stream_key(self._seed, stream))
-        return words.reshape(len(rows), blocks * _WORDS_PER_BLOCK)[:, :size]
+        return words.reshape(len(rows), blocks * _WORDS_PER_BLOCK)
+
+
+@dataclass(frozen=True)
+class _FirstWords:
+    """Words of a stream at step 0, (num_envs, 4 blocks), and the episodes that they belong to."""
+
+    episode: NDArray[np.uint32]
+    words: NDArray[np.uint32]
+
+
+Interval: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def _interval(low: ArrayLike, high: ArrayLike, size: int) -> Interval:
+    """Return start, width and greatest value of [low, high)."""
+    start, end = _float32("low", low, size), _float32("high", high, size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = np.asarray(end - start)
+    if not np.all((width >= 0.0) & (width < np.inf)):
+        raise ConfigError(f"need low <= high with a finite width, got {low!r} and {high!r}.")
+    return start, width, np.asarray(np.nextafter(end, start))
+
+
+_scalar_interval = functools.lru_cache(maxsize=1024)(_interval)
 
 
 def _unit(words: NDArray[np.uint32]) -> NDArray[np.float32]:
     """Return numbers in [0, 1) from the upper 24 bits, all that float32 holds exactly."""
-    return (words >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    unit = (words >> np.uint32(8)).astype(np.float32)
+    unit *= np.float32(2.0**-24)
+    return unit
 
 
 def _box_muller(unit: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -97,6 +97,6 @@ def _encoder() -> Any:
     except ImportError as error:
         version = installed_version("motrix-rl")
         raise VideoError(
-            f"writing videos needs an encoder: pip install \"motrix-rl[video]=={version}\""
+            f'writing videos needs an encoder: pip install "motrix-rl[video]=={version}"'
         ) from error
     return imageio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -30,12 +31,12 @@ physics, which uses them all."""
 
 
 class Agent(SessionAgent, PPO):
-    """skrl's PPO with a session, and with threads only where they help: in the update."""
+    """skrl's PPO with a session, and with more threads, if any, in the update alone."""
 
     update_threads: int = ROLLOUT_THREADS
 
     def update(self, *, timestep: int, timesteps: int) -> None:
-        """Update on all threads."""
+        """Update on as many threads as the trainer allows."""
         torch.set_num_threads(self.update_threads)
         try:
             super().update(timestep=timestep, timesteps=timesteps)
@@ -46,16 +47,16 @@ class Agent(SessionAgent, PPO):
 class Trainer(SkrlTrainer):
     """Trains with skrl's PPO in torch; see `SkrlTrainer`.
 
-    An update runs on as many threads as torch would use anyway: OMP_NUM_THREADS and
-    `torch.set_num_threads` decide.
+    An update runs on one thread, too, unless OMP_NUM_THREADS asks for more: with networks of the
+    usual size more threads gain little, and where anything else runs beside them they wait for
+    each other, many times as long. One thread also gives one result on all numbers of cores. Large
+    networks on many idle cores are worth a try with OMP_NUM_THREADS=8 OMP_WAIT_POLICY=PASSIVE.
     """
 
     backend: ClassVar[str] = "torch"
     parts: ClassVar[SkrlParts] = SkrlParts(
         Agent, PPO_CFG, RandomMemory, RunningStandardScaler, KLAdaptiveLR, SequentialTrainer
     )
-    _threads: int
-
     def check_cfg(self) -> None:
         """Refuse a device that torch does not have."""
         self.device = SkrlNpWrapper.find_device(self.cfg.device)
@@ -63,18 +64,19 @@ class Trainer(SkrlTrainer):
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Seed torch on all devices, and keep it to one thread outside of updates."""
-        self._threads = torch.get_num_threads()
+        threads = torch.get_num_threads()
+        self.update_threads = threads if "OMP_NUM_THREADS" in os.environ else 1
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(seed)
             torch.set_num_threads(ROLLOUT_THREADS)
             try:
                 yield
             finally:
-                torch.set_num_threads(self._threads)
+                torch.set_num_threads(threads)
 
     def describe_compute(self) -> dict[str, Any]:
         """Return the device and torch's threads, which sums of floats depend on."""
-        threads = {"rollout": ROLLOUT_THREADS, "update": self._threads}
+        threads = {"rollout": ROLLOUT_THREADS, "update": self.update_threads}
         return {"device": str(self.device), "threads": threads}
 
     def wrap(self, env: NpEnv, renderer: Any) -> SkrlNpWrapper:
@@ -88,7 +90,7 @@ class Trainer(SkrlTrainer):
     def make_agent(self, env: Any, session: Session) -> Any:
         """Return the agent, which knows how many threads its updates may use."""
         agent = super().make_agent(env, session)
-        agent.update_threads = self._threads
+        agent.update_threads = self.update_threads
         return agent
 
     def export_policy(self, agent: Any) -> Tensors:

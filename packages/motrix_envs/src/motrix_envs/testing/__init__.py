@@ -10,3 +10,4 @@ Then `pytest` tells, one promise at a time, what is kept and what to do about th
 """
 
 from motrix_envs.testing.env import EnvContract as EnvContract
+from motrix_envs.testing.simulation import SimulationContract as SimulationContract

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,13 +14,19 @@ from motrix_envs.errors import PluginError
 from motrix_envs.registry import EnvRecord
 
 from motrix_rl import registry
-from motrix_rl.cli import parser
 from motrix_rl.cli.quiet import quiet_plugins
+
+
+def _parser(command: str, description: str) -> argparse.ArgumentParser:
+    # argparse and not tyro, whose import takes longer than the whole listing.
+    return argparse.ArgumentParser(
+        prog=f"motrix {command}", description=description, allow_abbrev=False
+    )
 
 
 def list_envs(argv: list[str]) -> int:
     """Print every environment with its owner and presets."""
-    options = parser("list", "List environments, their owners and training presets.")
+    options = _parser("list", "List environments, their owners and training presets.")
     options.add_argument("-v", "--verbose", action="store_true", help="spaces and config fields")
     options.add_argument("--json", action="store_true", help="print JSON")
     chosen = options.parse_args(argv)
@@ -87,7 +94,7 @@ def _print_details(rows: Iterable[dict[str, Any]]) -> None:
 
 def list_plugins(argv: list[str]) -> int:
     """Print every plugin with its distribution and state; return 1 if one failed."""
-    options = parser("plugins", "List installed plugins, and what is wrong with them.")
+    options = _parser("plugins", "List installed plugins, and what is wrong with them.")
     options.add_argument("--check", action="store_true", help="import every declared module too")
     chosen = options.parse_args(argv)
     registries: tuple[PluginRegistry, ...] = (envs.default, registry.default)

@@ -100,7 +100,8 @@ def _stopping(trainer: Any) -> Iterator[None]:
         trainer.request_stop()
         signal.signal(number, previous[number])
 
-    previous = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {int(number): signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

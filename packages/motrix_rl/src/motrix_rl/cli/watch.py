@@ -114,9 +114,7 @@ def record(argv: list[str]) -> int:
     return 0
 
 
-def _trained(
-    command: str, argv: list[str], kind: type[Any]
-) -> tuple[NpEnv, Act, Any, Run]:
+def _trained(command: str, argv: list[str], kind: type[Any]) -> tuple[NpEnv, Act, Any, Run]:
     """Return the environment of a run, its policy, the options and the run."""
     target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
     run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
@@ -159,13 +157,9 @@ def _show(env: NpEnv, act: Act, options: WatchOptions) -> None:
             time.sleep(max(ahead, 0.0))
 
 
-def _record(
-    env: NpEnv, act: Act, options: WatchOptions, out: Path, sheet: Path | None
-) -> None:
+def _record(env: NpEnv, act: Act, options: WatchOptions, out: Path, sheet: Path | None) -> None:
     """Write a video, and a contact sheet if one is asked for."""
-    renderer = NpRenderer(
-        env, window=False, size=options.size, camera=_camera(env, options)
-    )
+    renderer = NpRenderer(env, window=False, size=options.size, camera=_camera(env, options))
     every = max(round(1 / (options.fps * env.cfg.ctrl_dt)), 1)
     length = options.max_steps or round(options.seconds / env.cfg.ctrl_dt)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from motrix_envs._plugins import installed_version
+from numpy.typing import NDArray
 
 from motrix_rl.errors import CheckpointError
 from motrix_rl.rl_module import documents, folders, states
@@ -18,6 +19,7 @@ from motrix_rl.rl_module.annotations import PublicAPI
 from motrix_rl.rl_module.class_paths import check_class_path, deserialize_type, serialize_type
 from motrix_rl.rl_module.errors import UntrustedClassError
 from motrix_rl.rl_module.folders import Content
+from motrix_rl.rl_module.tensors import Tensors
 
 
 @PublicAPI(stability="alpha")
@@ -143,6 +145,45 @@ class Checkpointable(abc.ABC):
         made.set_state(_state(content))
         return made
 
+    def to_document(self, state: StateDict | None = None) -> tuple[dict[str, Any], Tensors]:
+        """Return what `save_to_path` would write, for a larger checkpoint to hold.
+
+        Args:
+            state: What to keep instead of `get_state()`.
+
+        Returns:
+            A JSON document and arrays by name; only both together are the object.
+
+        Raises:
+            ValueError: A value cannot be stored, or the object has components.
+        """
+        content = self._content(state)
+        if content.components:
+            raise ValueError("an object with components needs folders: use `save_to_path`")
+        return content.document, content.tensors
+
+    @classmethod
+    def from_document(
+        cls,
+        document: Mapping[str, Any],
+        tensors: Mapping[str, NDArray[Any]],
+        *,
+        trusted: Collection[str] = (),
+        **kwargs: Any,
+    ) -> Self:
+        """Return the object of a document that `to_document` made.
+
+        Args:
+            document: The JSON document.
+            tensors: The arrays.
+            trusted: As for `from_checkpoint`, as are the errors.
+            **kwargs: As for `from_checkpoint`.
+        """
+        content = Content(dict(document), dict(tensors))
+        made = cls._construct(content.document, trusted, kwargs)
+        made.set_state(_state(content))
+        return made
+
     # Inside
 
     def _content(self, state: StateDict | None) -> Content:
@@ -244,7 +285,7 @@ def _state(content: Content) -> StateDict:
 
 
 def _existing(path: str | Path) -> Path:
-    folder = Path(path).expanduser()
+    folder = folders.settled(Path(path).expanduser())
     if not folder.is_dir():
         raise FileNotFoundError(f"no checkpoint at {folder}: there is no such folder")
     return folder

@@ -109,9 +109,18 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return dict(_manifest(path, _bytes(path, MANIFEST)).get("metadata", {}))
 
 
+def settled(path: Path) -> Path:
+    """Return where a checkpoint is: aside, if a crash interrupted its replacement."""
+    return _aside(path) if is_folder(_aside(path)) and not path.exists() else path
+
+
 def is_folder(path: Path) -> bool:
     """Tell whether a checkpoint is here; nothing is verified."""
     return (path / MANIFEST).is_file() and (path / DOCUMENT).is_file()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".old-motrix-{path.name}")
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -144,8 +153,9 @@ def _manifests(components: Iterable[str]) -> list[str]:
 
 def _install(temporary: Path, path: Path) -> None:
     """Rename `temporary` to `path`; no system replaces a full folder in one step."""
-    aside = path.with_name(f".old-motrix-{path.name}-{secrets.token_hex(4)}")
+    aside = _aside(path)
     if is_folder(path):
+        shutil.rmtree(aside, ignore_errors=True)
         path.replace(aside)
     elif path.exists():
         path.rmdir()

@@ -37,10 +37,10 @@ def array_ops(framework: str | None) -> type[ArrayOps]:
 
 
 def _from_package(framework: str, name: str) -> Any:
-    packages = {
-        record.name[1]: record.target.partition(":")[0].split(".")[0]
-        for record in registry.default.backends()
-    }
+    # First-party packages come first, and the first one that serves a framework counts.
+    packages: dict[str, str] = {}
+    for record in registry.default.backends():
+        packages.setdefault(record.name[1], record.target.partition(":")[0].split(".")[0])
     if framework not in packages:
         raise ValueError(
             f"no installed backend is called '{framework}'."

@@ -39,6 +39,8 @@ def to_bytes(tensors: Mapping[str, NDArray[Any]]) -> bytes:
                 f"{name!r} has elements of type {array.dtype}; a checkpoint holds "
                 f"{', '.join(_TYPES.values())}"
             )
+        if name == "__metadata__":
+            raise ValueError("a safetensors file keeps the name '__metadata__' for itself")
         little = array if array.dtype.byteorder != ">" else array.astype(array.dtype.newbyteorder())
         canonical[name] = np.asarray(little, order="C")
     try:

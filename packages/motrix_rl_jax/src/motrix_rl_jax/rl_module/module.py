@@ -76,13 +76,14 @@ class FlaxRLModule(RLModule):
     def run_network(self, path: str, *inputs: Any) -> Any:
         """Return what a part makes of inputs; see `RLModule.run_network`."""
         name, _, inner = path.partition(".")
+        variables = {"params": self.params.get(name, {})}
 
         def run(part: Any, *xs: Any) -> Any:
             for attribute in filter(None, inner.split(".")):
                 part = getattr(part, attribute)
             return part(*xs)
 
-        return self.parts[name].apply({"params": self.params[name]}, *inputs, method=run)
+        return self.parts[name].apply(variables, *inputs, method=run)
 
     def write_buffer(self, path: str, array: Any) -> None:
         """Create or replace a buffer; see `RLModule.write_buffer`."""
@@ -132,7 +133,9 @@ class FlaxRLModule(RLModule):
     # State
 
     def _own_state(self) -> StateDict:
-        trained = {path: np.array(leaf) for path, leaf in states.flatten(self.params).items()}
+        leaves = states.flatten(self.params).items()
+        # A part without parameters leaves an empty branch, which is no state.
+        trained = {path: np.array(leaf) for path, leaf in leaves if not isinstance(leaf, dict)}
         return states.unflatten({**trained, **states.flatten(self.buffers)})
 
     def _take_state(self, state: StateDict) -> None:

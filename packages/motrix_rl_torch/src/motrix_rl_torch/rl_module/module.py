@@ -38,15 +38,16 @@ class TorchRLModule(nn.Module, RLModule):
 
     def forward_inference(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
         """Return what acting needs, without gradients and in evaluation mode."""
-        training = self.training
+        # One by one, so that a part which its owner keeps in evaluation mode stays there.
+        training = [module for module in self.modules() if module.training]
         try:
-            if training:
-                self.eval()
+            for module in training:
+                module.training = False
             with torch.no_grad():
                 return super().forward_inference(batch, **kwargs)
         finally:
-            if training:
-                self.train()
+            for module in training:
+                module.training = True
 
     def forward_exploration(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
         """Return what acting needs while collecting data, without gradients."""

@@ -1,0 +1,62 @@
+"""The entry of the command `motrix`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from motrix_envs._plugins import resolve
+from motrix_envs.errors import MotrixError, did_you_mean
+
+_USAGE = """\
+motrix: train robots on the CPU
+
+  motrix list                 environments, their owners and training presets
+  motrix plugins              installed plugins, and what is wrong with them
+  motrix train ENV            train a policy
+  motrix eval RUN|ENV         evaluate a run, or the newest one of an environment
+  motrix view ENV             watch an environment that takes random actions
+  motrix play [RUN|ENV]       watch a trained policy, by default the newest one
+  motrix record RUN|ENV       write a video of a trained policy
+
+`motrix COMMAND --help` explains a command; `motrix train ENV --help` lists every field of the
+environment and of the training configuration."""
+
+
+_COMMANDS = {
+    "list": "motrix_rl.cli.listing:list_envs",
+    "plugins": "motrix_rl.cli.listing:list_plugins",
+    "train": "motrix_rl.cli.train:train",
+    "eval": "motrix_rl.cli.evaluate:evaluate",
+    "view": "motrix_rl.cli.watch:view",
+    "play": "motrix_rl.cli.watch:play",
+    "record": "motrix_rl.cli.watch:record",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit code.
+
+    Errors that the platform raises on purpose are shown as one message; others keep their
+    traceback.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_USAGE)
+        return 0
+    command, *rest = arguments
+    try:
+        return _command(command)(rest)
+    except MotrixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0  # `motrix list | head` is no error
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    """Return the function behind a command, importing that alone."""
+    if name not in _COMMANDS:
+        raise MotrixError(f"no command '{name}'.{did_you_mean(name, _COMMANDS)}\n{_USAGE}")
+    command: Callable[[list[str]], int] = resolve(_COMMANDS[name])
+    return command
