@@ -126,7 +126,7 @@ def test_no_backend_at_all():
 
 
 def test_no_configuration_for_any_installed_backend(registry):
-    with pytest.raises(PresetNotFoundError, match="no motrix configuration for ppo"):
+    with pytest.raises(PresetNotFoundError, match="no RL configuration for rllib"):
         choose_backend("cartpole", "motrix", rl_registry=registry)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import mujoco  # type: ignore[import-untyped]
+import mujoco
 from motrix_envs.errors import MotrixError
 from motrix_envs.sim.engine import wanted_threads
 from mujoco import batch

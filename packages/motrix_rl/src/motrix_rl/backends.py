@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from motrix_rl import registry
-from motrix_rl.errors import BackendNotInstalledError, PresetNotFoundError
+from motrix_rl.errors import BackendNotInstalledError
 from motrix_rl.registry import DEFAULT_ALGO, EXTRAS, RlRegistry, install_hint
 from motrix_rl.utils import get_device_supports
 
@@ -38,10 +38,8 @@ def choose_backend(
         raise BackendNotInstalledError(f"no training backend is installed. Choose one:\n{hints}")
     usable = known.backends_for(env_name, rllib, algo)
     if not usable:
-        raise PresetNotFoundError(
-            f"environment '{env_name}' has no {rllib} configuration for {algo} on an installed "
-            "backend (`motrix list` shows the presets)"
-        )
+        installed = ", ".join(sorted({record.name[1] for record in known.backends()}))
+        raise known.no_preset(env_name, rllib, installed, algo)
     if len(usable) == 1:
         return usable[0]  # asking for devices may take seconds
     preferred = [name for name in get_device_supports().preferred() if name in usable]

@@ -219,9 +219,9 @@ class RlRegistry(PluginRegistry):
                 cfg = copy.deepcopy(record.cfg_cls())
                 check_config_class(cfg)
                 return cfg
-        raise self._no_preset(env_name, rllib, backend, algo)
+        raise self.no_preset(env_name, rllib, backend, algo)
 
-    def _no_preset(self, env_name: str, rllib: str, backend: str, algo: str) -> PresetNotFoundError:
+    def no_preset(self, env_name: str, rllib: str, backend: str, algo: str) -> PresetNotFoundError:
         """Return the error of the first part that does not fit: algorithm, rllib or backend."""
         about = f"environment '{env_name}' has no RL configuration for"
         left = [p for p in self.presets() if p.env_name == env_name]

@@ -57,6 +57,7 @@ class Trainer(SkrlTrainer):
     parts: ClassVar[SkrlParts] = SkrlParts(
         Agent, PPO_CFG, RandomMemory, RunningStandardScaler, KLAdaptiveLR, SequentialTrainer
     )
+
     def check_cfg(self) -> None:
         """Refuse a device that torch does not have."""
         self.device = SkrlNpWrapper.find_device(self.cfg.device)

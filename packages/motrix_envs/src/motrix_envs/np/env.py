@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -272,9 +273,10 @@ class NpEnv(ABEnv):
         if given.dtype != np.float32:
             with np.errstate(over="ignore"):  # what is too large for float32 is clipped below
                 given = given.astype(np.float32)
-        if not np.isfinite(given).all():
-            given = np.nan_to_num(given, nan=0.0)
         legal: NDArray[np.float32] = np.minimum(np.maximum(given, space.low), space.high)
+        if not _all_finite(legal):  # NaN is left, and infinity where the space has no bounds
+            given = np.nan_to_num(given, nan=0.0)
+            legal = np.minimum(np.maximum(given, space.low), space.high)
         return legal
 
     def _weigh(
@@ -297,7 +299,7 @@ class NpEnv(ABEnv):
         self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
     ) -> NpEnvState:
         """Add what no author should have to think of: time limit, divergence, success."""
-        if not (np.isfinite(state.obs).all() and np.isfinite(state.reward).all()):
+        if not (_all_finite(state.obs) and _all_finite(state.reward)):
             finite = np.isfinite(state.obs).all(axis=1) & np.isfinite(state.reward)
             diverged = diverged | ~finite
         if limit := self._cfg.max_episode_steps:
@@ -345,9 +347,9 @@ class NpEnv(ABEnv):
         info["steps"] = self._steps
         write_rows(info, rows, part)
         if privileged := self.observe_privileged(state):
-            info["state"] = _with_rows(info.get("state"), rows, _join(privileged)[rows])
+            info["state"] = _with_rows(info.get("state"), rows, _join(privileged, rows))
         if obs is None:
-            obs = _join(self.observe(state))[rows]
+            obs = _join(self.observe(state), rows)
         state.obs = _with_rows(state.obs if state.obs.size else None, rows, obs)
         return state
 
@@ -404,8 +406,18 @@ def _unbounded(layout: Mapping[str, int]) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-np.inf, np.inf, (sum(layout.values()),), np.float32)
 
 
-def _join(components: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.concatenate(list(components.values()), axis=1, dtype=np.float32)
+def _join(
+    components: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return the components side by side, of all rows or of some."""
+    parts = components.values() if rows is None else [part[rows] for part in components.values()]
+    return np.concatenate(list(parts), axis=1, dtype=np.float32)
+
+
+def _all_finite(array: NDArray[np.float32]) -> bool:
+    """Whether no number is NaN or infinite; an overflowing sum is looked at again."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
 
 
 def _with_rows(

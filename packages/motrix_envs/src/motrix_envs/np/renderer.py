@@ -68,12 +68,13 @@ class NpRenderer:
 def grid(count: int, spacing: float) -> NDArray[np.float64]:
     """Return places in rows and columns as square as possible, (count, 3), in m."""
     columns = math.ceil(math.sqrt(count))
-    index = np.arange(count)
-    return np.stack([index % columns, index // columns, np.zeros(count)], axis=1) * spacing
+    places: NDArray[np.float64] = np.zeros((count, 3))
+    places[:, 1], places[:, 0] = np.divmod(np.arange(count), columns)
+    return places * spacing
 
 
 def _step_back(camera: Camera, offsets: NDArray[np.float64]) -> Camera:
     """Return the camera in front of the middle of the grid, far enough to see all of it."""
     centre, extent = offsets.mean(axis=0), float(np.ptp(offsets, axis=0).max())
-    lookat = tuple(float(a + b) for a, b in zip(camera.lookat, centre, strict=True))
-    return replace(camera, lookat=lookat, distance=camera.distance + extent)
+    x, y, z = (np.asarray(camera.lookat) + centre).tolist()
+    return replace(camera, lookat=(x, y, z), distance=camera.distance + extent)

@@ -28,6 +28,7 @@ from motrix_envs.sim import (
     SitePosition,
     Velocities,
 )
+from motrix_envs.sim.terrain import Terrain
 from motrix_envs.testing import probes
 
 GRAVITY = 9.81
@@ -226,6 +227,18 @@ class PhysicsTests(SimulationCase):
         found = np.linalg.norm(reads.q[:, :2], axis=1)
         rows = slice(None) if self.isotropic_friction else slice(1)
         np.testing.assert_allclose(found[rows], expected, rtol=0.08)
+
+    def test_terrain(self) -> None:
+        """Bodies stand on the surface that the array of heights describes, the right way round."""
+        rng = np.random.default_rng(2)
+        ground = Terrain(rng.uniform(0.3, 0.4, (9, 13)), (2.4, 1.6))
+        points = rng.uniform(-1, 1, (12, 2)) * [2.2, 1.4]
+        sim = self.build(Model(probes.on_terrain(ground, points, radius=0.01)), 1)
+        reads = sim.declare(q=Positions())
+        for _ in range(300):
+            sim.step(no_ctrl(sim), 5)
+        found = reads.q[0] - 0.01
+        np.testing.assert_allclose(found, ground.height(*points.T), atol=5e-3)
 
     def test_restitution(self) -> None:
         """A ball returns its share of the normal velocity; of two shares the mean counts."""

@@ -1,5 +1,12 @@
 """Small models on which the laws of an engine are tried."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from motrix_envs.sim.terrain import Terrain
+
 HOPPER = """
 <mujoco model="hopper">
   <compiler angle="radian"/>
@@ -104,3 +111,31 @@ MOCAP = """
 </mujoco>
 """
 """A body that is put somewhere, beside one that falls."""
+
+
+def on_terrain(ground: Terrain, points: Iterable[Any], radius: float) -> str:
+    """Return a model of beads on upright rails that come to rest on uneven ground.
+
+    Args:
+        ground: The ground.
+        points: Where the rails stand, (x, y) in m.
+        radius: Radius of the beads in m.
+    """
+    beads = "".join(
+        f"""
+    <body name="bead {index}" pos="{x} {y} 1">
+      <joint type="slide" axis="0 0 1" ref="1" damping="5"/>
+      <inertial pos="0 0 0" mass="1" diaginertia="0.01 0.01 0.01"/>
+      <geom type="sphere" size="{radius}" contype="2" conaffinity="1"/>
+    </body>"""
+        for index, (x, y) in enumerate(points)
+    )
+    return f"""
+<mujoco model="beads">
+  <asset>{ground.asset("ground")}</asset>
+  <worldbody>
+    {ground.geom("ground", 'contype="1" conaffinity="2"')}
+    {beads}
+  </worldbody>
+</mujoco>
+"""

@@ -51,8 +51,8 @@ class ProgressLine:
 def _words(progress: Progress) -> str:
     result = "-" if progress.mean_return is None else f"{progress.mean_return:.1f}"
     return (
-        f"{progress.env_steps:>13,} / {progress.total_env_steps:,} steps   "
-        f"{progress.steps_per_second:>9,.0f} steps/s   return {result:>8}   "
+        f"{progress.env_steps:>11,} / {progress.total_env_steps:,} steps  "
+        f"{progress.steps_per_second:>7,.0f}/s  return {result:>7}  "
         f"{_clock(progress.seconds_left)} left"
     )
 

@@ -95,6 +95,11 @@ class PPOCfg(BaseRLCfg):
             f"must divide rollouts * num_envs = {samples}",
         )
         self._require(
+            "mini_batches",
+            samples // self.mini_batches >= 2,
+            f"leaves less than two samples of rollouts * num_envs = {samples} for each",
+        )
+        self._require(
             "share_policy_value_features",
             not self.share_policy_value_features
             or self.policy_hidden_layer_sizes == self.value_hidden_layer_sizes,

@@ -57,4 +57,4 @@ class Ops:
 def _key(rng: Any) -> jax.Array:
     if rng is None:
         raise ValueError("JAX has no global randomness: sample(rng=jax.random.key(...))")
-    return rng  # type: ignore[no-any-return]
+    return rng
