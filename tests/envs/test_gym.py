@@ -314,6 +314,7 @@ def drawn():
     env.close()
 
 
+@pytest.mark.draws
 @pytest.mark.slow
 def test_pictures(drawn):
     env_render_passive_checker(drawn.unwrapped)
@@ -324,6 +325,7 @@ def test_pictures(drawn):
     assert (drawn.render() != upright).any(), "the picture follows"
 
 
+@pytest.mark.draws
 @pytest.mark.slow
 def test_pictures_of_a_batch(drawn):
     envs = make_vec("cartpole", 4, render_mode="rgb_array")

@@ -12,6 +12,8 @@ pytest.importorskip("motrix_envs_mujoco")
 
 from motrix_envs_mujoco import viewer
 
+pytestmark = pytest.mark.draws
+
 drawable = pytest.mark.skipif(
     not any(ctypes.util.find_library(name) for name in ("EGL", "OSMesa")),
     reason="needs EGL or OSMesa",

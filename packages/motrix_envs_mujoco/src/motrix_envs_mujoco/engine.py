@@ -170,12 +170,16 @@ class MujocoSimulation:
 
         Raises:
             ValueError: The controls have another shape.
+            MotrixError: MuJoCo gives up.
         """
         sim = self._batch()
         check_controls(ctrl, self.num_envs, self.model)
         sim.ctrl[:] = ctrl
-        with silence():
-            sim.step(nstep=substeps)
+        try:
+            with silence():
+                sim.step(nstep=substeps)
+        except batch.SimulationError as error:  # too many contacts for its memory, for example
+            raise MotrixError(f"MuJoCo cannot go on: {error}") from error
 
     def _find_diverged(self) -> NDArray[np.bool_]:
         largest = max(self._motion.max(initial=0), -self._motion.min(initial=0))

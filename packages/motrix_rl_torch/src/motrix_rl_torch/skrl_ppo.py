@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
+import torch._dynamo  # Adam needs it; Triton crashes if a renderer's LLVM is loaded first
 from motrix_envs.np.env import NpEnv
 from motrix_rl.checkpoint import Tensors
 from motrix_rl.skrl.agent import SessionAgent

@@ -69,4 +69,5 @@ class Terrain:
         near, far = grid[j, i], grid[j + 1, i + 1]
         side = np.where(u > v, grid[j, i + 1], grid[j + 1, i])
         most, least = np.maximum(u, v), np.minimum(u, v)
-        return (near + most * (side - near) + least * (far - side)).astype(np.float32)
+        found: NDArray[np.float64] = near + most * (side - near) + least * (far - side)
+        return found.astype(np.float32)

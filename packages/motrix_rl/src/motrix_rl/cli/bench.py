@@ -43,7 +43,9 @@ def bench(argv: list[str]) -> int:
         for row in compare(measure(name, engines, num_envs, options.seconds, 4, changes["env"]))
     ]
     if options.json:
-        print(json.dumps({"env": name, "machine": machine(), "results": found}, indent=2))
+        versions = [envs.default.simulation_class(engine).engine for engine in engines]
+        where = machine() | {"engines": versions}
+        print(json.dumps({"env": name, "machine": where, "results": found}, indent=2))
     else:
         show(name, found)
     return 0
