@@ -91,7 +91,7 @@ RIGHT = [
     ("initial_log_std", -1.0),
     ("seed", 0),
     ("seed", 2**32 - 1),
-    ("mini_batches", 32 * 2048),
+    ("mini_batches", 16 * 2048),
     ("check_point_interval", 1),
     ("max_env_steps", 1),
 ]

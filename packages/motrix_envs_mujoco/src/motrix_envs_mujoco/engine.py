@@ -119,8 +119,11 @@ class MujocoSimulation:
             compiled.opt.disableflags |= int(Disable.mjDSBL_SENSOR)
         self._sim: Any = batch.Batch(compiled, self.num_envs, threads(self.num_envs))
         self._template = self._sim.state[0].copy()
-        # A row holds the time, then positions and velocities.
-        self._motion = self._sim.state[:, 1 : 1 + compiled.nq + compiled.nv]
+        # Views, because a batch looks each of its fields up anew.
+        self._motion = _motion(self._sim, compiled)
+        self._qpos: Any = self._motion[:, : compiled.nq]
+        self._qvel: Any = self._motion[:, compiled.nq :]
+        self._ctrl = self._sim.ctrl
         self._bad = self._sim.warning[:, _BAD, 1]
         self._fields = Fields(compiled, self._sim)
         self._pushed = False
@@ -174,7 +177,7 @@ class MujocoSimulation:
         """
         sim = self._batch()
         check_controls(ctrl, self.num_envs, self.model)
-        sim.ctrl[:] = ctrl
+        self._ctrl[:] = ctrl
         try:
             with silence():
                 sim.step(nstep=substeps)
@@ -191,9 +194,8 @@ class MujocoSimulation:
 
     def _refresh(self, rows: Rows | slice) -> None:
         """Bring what is current up to date in some rows."""
-        sim = self._sim
-        self._v[rows] = sim.qvel[rows]
-        self._q[rows] = positions = sim.qpos[rows]
+        self._v[rows] = self._qvel[rows]
+        self._q[rows] = positions = self._qpos[rows]
         for span in self.model.quaternions:
             self._q[rows, span.start : span.stop - 1] = positions[:, span.start + 1 : span.stop]
             self._q[rows, span.stop - 1] = positions[:, span.start]
@@ -205,7 +207,7 @@ class MujocoSimulation:
     def _move(self, rows: Rows | slice) -> None:
         """Compute the poses and velocities of the bodies in some rows."""
         sim, poses = self._sim, self._kinematic
-        poses.qpos[rows], poses.qvel[rows] = sim.qpos[rows], sim.qvel[rows]
+        _motion(poses, self._compiled)[rows] = self._motion[rows]
         if self._compiled.nmocap:
             poses.mocap_pos[rows], poses.mocap_quat[rows] = (
                 sim.mocap_pos[rows],
@@ -221,13 +223,13 @@ class MujocoSimulation:
         Raises:
             ValueError: A rotation has no direction, or an array another shape.
         """
-        sim = self._batch()
+        self._batch()
         if not len(rows):
             return
         positions = normalised(positions, self.model)
         self._rest(rows)
-        sim.qpos[rows] = self._as_mujoco(positions)
-        sim.qvel[rows] = velocities
+        self._qpos[rows] = self._as_mujoco(positions)
+        self._qvel[rows] = velocities
         for array, _ in self._late.values():
             array[rows] = 0
         self._refresh(rows)
@@ -243,9 +245,10 @@ class MujocoSimulation:
     def _rest(self, rows: Rows) -> None:
         """Put rows to the default pose at rest, and let them forget everything but overrides."""
         sim = self._sim
-        mocap = sim.mocap_pos[rows], sim.mocap_quat[rows]
+        mocap = (sim.mocap_pos[rows], sim.mocap_quat[rows]) if self._compiled.nmocap else None
         sim.state[rows] = self._template
-        sim.mocap_pos[rows], sim.mocap_quat[rows] = mocap
+        if mocap:
+            sim.mocap_pos[rows], sim.mocap_quat[rows] = mocap
         sim.warning[rows] = 0
 
     def _park(self, rows: Rows) -> None:
@@ -314,8 +317,14 @@ class MujocoSimulation:
     def close(self) -> None:
         """Release the memory."""
         self._closed = True
-        self._sim = self._kinematic = self._motion = self._bad = None
+        self._sim = self._kinematic = None
+        self._motion = self._qpos = self._qvel = self._ctrl = self._bad = None
         self._soon, self._late = {}, {}
+
+
+def _motion(rows: Any, compiled: Any) -> Any:
+    """Return the positions and velocities of a batch; a row of its state begins with the time."""
+    return rows.state[:, 1 : 1 + compiled.nq + compiled.nv]
 
 
 class FastMujocoSimulation(MujocoSimulation):

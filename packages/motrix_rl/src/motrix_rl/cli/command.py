@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from motrix_envs._plugins import resolve
@@ -18,6 +19,7 @@ motrix: train robots on the CPU
   motrix view ENV             watch an environment that takes random actions
   motrix play [RUN|ENV]       watch a trained policy, by default the newest one
   motrix record RUN|ENV       write a video of a trained policy
+  motrix bench ENV            compare the physics engines that are installed
 
 `motrix COMMAND --help` explains a command; `motrix train ENV --help` lists every field of the
 environment and of the training configuration."""
@@ -31,6 +33,7 @@ _COMMANDS = {
     "view": "motrix_rl.cli.watch:view",
     "play": "motrix_rl.cli.watch:play",
     "record": "motrix_rl.cli.watch:record",
+    "bench": "motrix_rl.cli.bench:bench",
 }
 
 
@@ -46,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     command, *rest = arguments
     try:
-        return _command(command)(rest)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return _command(command)(rest)
     except MotrixError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -60,3 +65,8 @@ def _command(name: str) -> Callable[[list[str]], int]:
         raise MotrixError(f"no command '{name}'.{did_you_mean(name, _COMMANDS)}\n{_USAGE}")
     command: Callable[[list[str]], int] = resolve(_COMMANDS[name])
     return command
+
+
+def _show_warning(message: Warning | str, *where: object) -> None:
+    """Show a warning as a user needs it: the message, without the line that gave it."""
+    print(f"warning: {message}", file=sys.stderr)
