@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
             return _command(command)(rest)
     except MotrixError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -67,6 +67,6 @@ def _command(name: str) -> Callable[[list[str]], int]:
     return command
 
 
-def _show_warning(message: Warning | str, *where: object) -> None:
+def _show_warning(message: Warning | str, *where: object, **kwargs: object) -> None:
     """Show a warning as a user needs it: the message, without the line that gave it."""
     print(f"warning: {message}", file=sys.stderr)
