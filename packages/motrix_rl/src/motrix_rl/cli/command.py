@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command, *rest = arguments
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            warnings.showwarning = _show_warning
             return _command(command)(rest)
     except MotrixError as error:
         print(f"error: {error}", file=sys.stderr)
