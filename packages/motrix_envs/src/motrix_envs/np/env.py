@@ -211,7 +211,7 @@ class NpEnv(ABEnv):
             ValueError: The actions have another shape.
         """
         before = self._state or self.init_state()
-        state = before.replace(info=dict(before.info))
+        state = before.copy()
         state = self._returned("apply_action", self.apply_action(self._legal(actions), state))
         diverged = self.physics_step()
         self._steps = self._steps + np.uint64(1)
@@ -304,15 +304,24 @@ class NpEnv(ABEnv):
             diverged = diverged | ~finite
         if limit := self._cfg.max_episode_steps:
             state.truncated = state.truncated | (self._steps >= limit)
+        counted = self._none_diverged
         if diverged.any():
             self._quarantine(state, before, diverged)
+            counted = diverged.astype(np.float32)
         state.truncated = state.truncated & ~state.terminated
         info = state.info
-        info["metrics"] = {**info["metrics"], "diverged": diverged.astype(np.float32)}
+        info["metrics"] = {**info["metrics"], "diverged": counted}
         info["_final_obs"] = state.done
-        info["success"] = self.succeeded(state) & info["_final_obs"] & ~diverged
+        info["success"] = self.succeeded(state) & info["_final_obs"] & (counted == 0)
         info["steps"] = self._steps
         return state
+
+    @cached_property
+    def _none_diverged(self) -> NDArray[np.float32]:
+        """What the metric says as long as all is well; shared, hence read-only."""
+        zeros = np.zeros(self._num_envs, np.float32)
+        zeros.flags.writeable = False
+        return zeros
 
     def _quarantine(
         self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]

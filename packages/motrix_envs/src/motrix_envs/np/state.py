@@ -52,6 +52,12 @@ class NpEnvState:
         """Rows whose episode ended either way, (num_envs,)."""
         return self.terminated | self.truncated
 
+    def copy(self) -> NpEnvState:
+        """Return a copy that shares the arrays, with an info of its own."""
+        return NpEnvState(
+            self.data, self.obs, self.reward, self.terminated, self.truncated, dict(self.info)
+        )
+
     def replace(self, **changes: Any) -> NpEnvState:
         """Return a shallow copy with some fields changed."""
         return replace(self, **changes)
