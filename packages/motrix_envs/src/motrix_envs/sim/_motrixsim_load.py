@@ -5,7 +5,6 @@ What is worked around here and in the neighbouring files was measured on motrixs
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import Any
 
@@ -66,9 +65,11 @@ def warnings(printed: str) -> list[str]:
     return found
 
 
-@functools.cache
 def _silence() -> list[str]:
-    """Return a line if the engine does not print its warnings, as some values of RUST_LOG ask."""
+    """Return a line if the engine does not print its warnings.
+
+    RUST_LOG asks for that, or a renderer with another log level, at any time: ask anew each time.
+    """
     with native_stderr() as printed:
         world: Any = mx.msd.from_str(_WARNED_OF)
         world.build()

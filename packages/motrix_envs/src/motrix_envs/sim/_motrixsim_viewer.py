@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,15 @@ _DRIVER_FOLDERS = ("/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "
 
 
 class MotrixViewer:
-    """Draws the first rows of a simulation; see `motrix_envs.sim.viewer.Viewer`."""
+    """Draws the first rows of a simulation; see `motrix_envs.sim.viewer.Viewer`.
 
-    def __init__(self, scene: Any, data: Any, view: View) -> None:
+    Args:
+        scene: The engine's model.
+        data: Returns the engine's data, which the simulation replaces after a panic.
+        view: What to draw.
+    """
+
+    def __init__(self, scene: Any, data: Callable[[], Any], view: View) -> None:
         _require_driver()
         if view.window:
             _require_display()
@@ -85,8 +92,9 @@ class MotrixViewer:
     def _poses(self) -> NDArray[np.float32]:
         """Return the poses of all bodies in the drawn rows, (k, num_bodies, 7)."""
         # Poses lag a substep; refreshing them leaves the dynamics alone.
-        self._scene.forward_kinematic(self._data)
-        poses = self._scene.get_link_poses(self._data)[: len(self._view.offsets)]
+        data = self._data()
+        self._scene.forward_kinematic(data)
+        poses = self._scene.get_link_poses(data)[: len(self._view.offsets)]
         return np.ascontiguousarray(poses, np.float32)
 
     def close(self) -> None:

@@ -299,7 +299,7 @@ class MotrixSimulation:
         """Return something that draws the batch; see `Simulation.viewer`."""
         from motrix_envs.sim._motrixsim_viewer import MotrixViewer
 
-        return MotrixViewer(self._scene, self._batch(), view)
+        return MotrixViewer(self._scene, self._batch, view)
 
     def close(self) -> None:
         """Release the engine's memory."""
