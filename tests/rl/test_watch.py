@@ -46,6 +46,8 @@ def test_other_formats_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# The encoder is a process of its own; JAX, loaded by other tests, warns of every fork.
+@pytest.mark.filterwarnings(r"ignore:os.fork\(\) was called:RuntimeWarning")
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
 def test_a_video_is_written(tmp_path, suffix):
     path = tmp_path / "new" / f"video.{suffix}"
