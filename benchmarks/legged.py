@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="per robot and size")
     args = parser.parse_args()
     print(*(f"{name} {value}" for name, value in machine("motrixsim", "mujoco").items()), sep=", ")
-    for name in ("bench-walker", "bench-quadruped"):
+    for name in ("bench-quadruped", "bench-walker"):
         for num_envs in args.num_envs:
             for one in measure(name, args.engines, num_envs, args.seconds):
                 share = one.efficiency
