@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from motrix_envs import registry as envs
-from motrix_envs._overrides import apply_overrides
 from motrix_envs.errors import MotrixError
 from rich.console import Console
 from rich.table import Table
 
 from motrix_rl import evaluation
-from motrix_rl.checkpoint import read_policy
-from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.cli.trained import env_and_policy, open_run
 from motrix_rl.evaluation import Evaluation, derived_seed
-from motrix_rl.policy import MlpPolicy, check_contract
 from motrix_rl.runs import Run
 
 MOST_ENVS = 256
@@ -46,11 +43,7 @@ class EvalOptions:
 
 def evaluate(argv: list[str]) -> int:
     """Evaluate a run from the command line; return the exit code."""
-    target, rest = subject("eval", "a run or an environment RUN|ENV", argv, EvalOptions)
-    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
-    cfg = envs.default.default_cfg(run.record["env"])
-    apply_overrides(cfg, trained_changes(run), f"environment '{run.record['env']}'")
-    options, changes = parse(EvalOptions, rest, prog=f"motrix eval {target}", env=cfg)
+    run, options, changes = open_run("eval", argv, EvalOptions)
     result = evaluate_run(
         run,
         checkpoint=options.checkpoint,
@@ -58,32 +51,13 @@ def evaluate(argv: list[str]) -> int:
         num_envs=options.num_envs,
         seed=options.seed,
         sim_backend=options.sim_backend,
-        env_changes=changes["env"],
+        env_changes=changes,
     )
     if options.json:
         print(json.dumps({"run": str(run.path), **result.to_dict()}, indent=2))
     else:
         show(result, run)
     return 0
-
-
-def find_run(target: str, root: Path) -> Run:
-    """Return the run in a folder, or the newest run of an environment.
-
-    Raises:
-        RunError: There is no such run.
-        EnvNotFoundError: The target is neither a folder nor an environment.
-    """
-    if Path(target).exists() or "/" in target or "\\" in target:
-        return Run.open(Path(target))
-    envs.default.require(target)
-    return Run.newest(root, target)
-
-
-def trained_changes(run: Run) -> dict[str, Any]:
-    """Return what the user changed of the environment's configuration for this run."""
-    names = run.record.get("origins", {}).get("env_cfg", {})
-    return {name: run.record["env_cfg"][name] for name in names}
 
 
 def evaluate_run(
@@ -103,19 +77,16 @@ def evaluate_run(
     """
     if episodes < 1 or (num_envs is not None and num_envs < 1):
         raise MotrixError("an evaluation needs at least one episode and one environment")
-    module, tensors = read_policy(run.checkpoint_folder(checkpoint))
-    env = envs.make(
-        run.record["env"],
-        sim_backend or run.record.get("sim_backend"),
-        trained_changes(run) | dict(env_changes or {}),
+    env, policy = env_and_policy(
+        run,
+        checkpoint,
         num_envs or min(episodes, MOST_ENVS),
         derived_seed(run.record["seed"], "report") if seed is None else seed,
+        sim_backend,
+        env_changes or {},
     )
-    try:
-        check_contract(module, env)
-        return evaluation.evaluate(env, MlpPolicy(module, tensors), episodes)
-    finally:
-        env.close()
+    with closing(env):
+        return evaluation.evaluate(env, policy, episodes)
 
 
 def show(result: Evaluation, run: Run) -> None:

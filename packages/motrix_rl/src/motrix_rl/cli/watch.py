@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 from motrix_envs import registry as envs
-from motrix_envs._overrides import apply_overrides
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.renderer import NpRenderer
 from motrix_envs.sim.viewer import Camera, has_display
 from numpy.typing import NDArray
 
-from motrix_rl.checkpoint import read_policy
-from motrix_rl.cli.evaluate import find_run, trained_changes
 from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.cli.trained import env_and_policy, open_run
 from motrix_rl.evaluation import derived_seed
-from motrix_rl.policy import MlpPolicy, check_contract
 from motrix_rl.runs import Run
 from motrix_rl.video import write_picture, write_video
 
@@ -116,23 +113,12 @@ def record(argv: list[str]) -> int:
 
 def _trained(command: str, argv: list[str], kind: type[Any]) -> tuple[NpEnv, Act, Any, Run]:
     """Return the environment of a run, its policy, the options and the run."""
-    target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
-    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
-    name, kept = run.record["env"], trained_changes(run)
-    cfg = envs.default.default_cfg(name)
-    apply_overrides(cfg, kept, f"environment '{name}'")
-    options, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
-    module, tensors = read_policy(run.checkpoint_folder(options.checkpoint))
-    seed = options.seed
-    env = envs.make(
-        name,
-        options.sim_backend or run.record.get("sim_backend"),
-        kept | changes["env"],
-        options.num_envs,
-        derived_seed(run.record["seed"], command) if seed is None else seed,
+    run, options, changes = open_run(command, argv, kind)
+    seed = derived_seed(run.record["seed"], command) if options.seed is None else options.seed
+    env, policy = env_and_policy(
+        run, options.checkpoint, options.num_envs, seed, options.sim_backend, changes
     )
-    check_contract(module, env)
-    return env, MlpPolicy(module, tensors).act, options, run
+    return env, policy.act, options, run
 
 
 def _watch(env: NpEnv, act: Act, options: WatchOptions, fallback: Path) -> None:

@@ -1,0 +1,83 @@
+"""What `eval`, `play` and `record` begin with: a run, its environment and its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from motrix_envs import registry as envs
+from motrix_envs._overrides import apply_overrides
+from motrix_envs.np.env import NpEnv
+
+from motrix_rl.checkpoint import read_policy
+from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.policy import MlpPolicy, check_contract
+from motrix_rl.runs import Run
+
+T = TypeVar("T")
+
+
+def open_run(command: str, argv: list[str], kind: type[T]) -> tuple[Run, T, dict[str, Any]]:
+    """Return the run that a command line names, its options and the changes of the environment.
+
+    Args:
+        command: Name of the command.
+        argv: The arguments, RUN|ENV first.
+        kind: Dataclass of the command's own options.
+    """
+    target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
+    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
+    name = run.record["env"]
+    cfg = envs.default.default_cfg(name)
+    apply_overrides(cfg, trained_changes(run), f"environment '{name}'")
+    options, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
+    return run, options, changes["env"]
+
+
+def find_run(target: str, root: Path) -> Run:
+    """Return the run in a folder, or the newest run of an environment.
+
+    Raises:
+        RunError: There is no such run.
+        EnvNotFoundError: The target is neither a folder nor an environment.
+    """
+    if Path(target).exists() or "/" in target or "\\" in target:
+        return Run.open(Path(target))
+    envs.default.require(target)
+    return Run.newest(root, target)
+
+
+def trained_changes(run: Run) -> dict[str, Any]:
+    """Return what the user changed of the environment's configuration for this run."""
+    names = run.record.get("origins", {}).get("env_cfg", {})
+    return {name: run.record["env_cfg"][name] for name in names}
+
+
+def env_and_policy(
+    run: Run,
+    checkpoint: str,
+    num_envs: int,
+    seed: int,
+    sim_backend: str | None,
+    changes: Mapping[str, Any],
+) -> tuple[NpEnv, MlpPolicy]:
+    """Return the environment that a run was trained in, and its policy.
+
+    Raises:
+        MotrixError: The checkpoint cannot be read, or does not fit the environment.
+    """
+    module, tensors = read_policy(run.checkpoint_folder(checkpoint))
+    env = envs.make(
+        run.record["env"],
+        sim_backend or run.record.get("sim_backend"),
+        trained_changes(run) | dict(changes),
+        num_envs,
+        seed,
+    )
+    try:
+        check_contract(module, env)
+        return env, MlpPolicy(module, tensors)
+    except BaseException:
+        env.close()
+        raise
