@@ -20,12 +20,14 @@ from motrix_rl.errors import (
     PresetNotFoundError,
     RunError,
 )
+from motrix_rl.rl_module.folders import Content
 from motrix_rl.runs import Run
 
 
 def checkpoint(steps=0):
     weights = {"w": np.full((2, 3), steps, np.float32)}
-    return Checkpoint({"kind": "mlp"}, policy=weights, state={"counters": {"steps": steps}})
+    module = Content({"kind": "mlp"}, weights)
+    return Checkpoint(module, state={"counters": {"steps": steps}})
 
 
 def create(root, env="cartpole", seed=1, **record):

@@ -120,6 +120,43 @@ class ClockEnv(NpEnv):
         return (state.info["clock"] == 3) & (self.rows % 2 == 1)
 
 
+class ChoiceEnv(ClockEnv):
+    """Earns 1 where the choice is the parity of the row, 0 elsewhere; sees both."""
+
+    action_space = gymnasium.spaces.Discrete(2, start=3)
+
+    def init_info(self):
+        return {"clock": np.zeros(self.num_envs, np.float32), "right": np.zeros(self.num_envs)}
+
+    def apply_action(self, actions, state):
+        state.info["right"] = self.right(actions)
+        return super().apply_action(actions, state)
+
+    def right(self, actions):
+        return (actions - 3 == self.rows % 2).astype(np.float32)
+
+    def reset(self, data, rows):
+        return None, {"clock": np.zeros(rows.size, np.float32), "right": np.zeros(rows.size)}
+
+    def observe(self, state):
+        return {"parity": (self.rows % 2)[:, None], "clock": state.info["clock"][:, None]}
+
+    def rewards(self, state):
+        return {"right": state.info["right"].astype(np.float32)}
+
+    def terminate(self, state):
+        return np.zeros(self.num_envs, bool)
+
+
+class ChoicesEnv(ChoiceEnv):
+    """Two choices at once; each is worth one half."""
+
+    action_space = gymnasium.spaces.MultiDiscrete([2, 3])
+
+    def right(self, actions):
+        return (actions == (self.rows % 2)[:, None]).mean(axis=1).astype(np.float32)
+
+
 class InsideEnv(ClockEnv):
     """The critic sees three numbers more."""
 
@@ -134,7 +171,13 @@ def test_envs(monkeypatch):
     for registry in (envs.default, rl.default):
         registry.complete_all()
         monkeypatch.setattr(registry, "table", dict(registry.table))
-    for name, cls in (("test-clock", ClockEnv), ("test-inside", InsideEnv)):
+    classes = {
+        "test-clock": ClockEnv,
+        "test-inside": InsideEnv,
+        "test-choice": ChoiceEnv,
+        "test-choices": ChoicesEnv,
+    }
+    for name, cls in classes.items():
         envs.envcfg(name)(ClockCfg)
         envs.env(name, sim_backend="np")(cls)
         rl.rlcfg(name)(PPOCfg)

@@ -23,6 +23,7 @@ class KnownValue:
 
     def act(self, inputs, role):
         obs = inputs["observations"]
+        obs = obs[0] if isinstance(obs, tuple) else obs  # JAX sends the module's buffers along
         clock, row = obs[:, :1], obs[:, 1:2]
         return 10 * clock + row + 1000 * (clock == 0), {}
 
@@ -42,12 +43,12 @@ def collect(make_trainer, monkeypatch):
         trainer = make_trainer("test-clock", **SHORT, rollouts=rollouts, **changes)
         with trainer._all_seeded(1), trainer._open_env(4, 1, "train") as env:
             wrapped = trainer.wrap(env, None)
-            agent = trainer.make_agent(wrapped, SimpleNamespace(record=lambda: None))
+            module = trainer.build_module(env, 1)
+            agent = trainer.make_agent(module, wrapped, SimpleNamespace(record=lambda: None))
             agent.init()
             agent.enable_training_mode(True)
             agent.value = KnownValue()
-            for name in ("_observation_preprocessor", "_value_preprocessor"):
-                monkeypatch.setattr(agent, name, agent._empty_preprocessor)
+            monkeypatch.setattr(agent, "_value_preprocessor", agent._empty_preprocessor)
             _roll(agent, wrapped, rollouts)
             monkeypatch.setattr(agent.memory, "sample", _enough)
             with pytest.raises(Enough):

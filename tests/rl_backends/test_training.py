@@ -2,15 +2,13 @@
 
 import json
 import random
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from motrix_envs.errors import ConfigError
 from motrix_rl.checkpoint import read_checkpoint
 from motrix_rl.errors import CheckpointError
-from motrix_rl.loading import load_policy
-from motrix_rl.policy import MlpPolicy
+from motrix_rl.policy import load_policy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
@@ -18,24 +16,13 @@ def spy_on(trainer_class):
     """Return a trainer that keeps its agent, and what was global when it was built."""
 
     class Spy(trainer_class):
-        def make_agent(self, env, session):
+        def build_module(self, env, seed):
             self.found = (random.random(), np.random.random())  # noqa: NPY002
-            self.agent = super().make_agent(env, session)
+            return super().build_module(env, seed)
+
+        def make_agent(self, module, env, session):
+            self.agent = super().make_agent(module, env, session)
             return self.agent
-
-        def mean_actions(self, obs):
-            """Return what the framework's own policy would do."""
-            wrapped = SimpleNamespace(to=self.agent._observation_preprocessor)
-            arrays = self.to_device(obs)
-            inputs = {"observations": wrapped.to(arrays), "states": None}
-            _, outputs = self.agent.policy.act(inputs, role="policy")
-            mean = outputs["mean_actions"]
-            return np.array(mean.detach() if hasattr(mean, "detach") else mean)
-
-        def wrap(self, env, renderer):
-            wrapped = super().wrap(env, renderer)
-            self.to_device = wrapped.to_device
-            return wrapped
 
     return Spy
 
@@ -106,15 +93,19 @@ def test_everything_that_changes_is_in_the_checkpoint(trained, backend):
     first, last = (read_checkpoint(run.checkpoint_folder(step)) for step in (32, 64))
     same = {
         name
-        for group in ("policy", "learner", "env")
-        for name, array in getattr(first, group).items()
-        if np.array_equal(array, getattr(last, group)[name])
+        for tensors, later in (
+            (first.module.tensors, last.module.tensors),
+            (first.learner, last.learner),
+            (first.env, last.env),
+        )
+        for name, array in tensors.items()
+        if np.array_equal(array, later[name])
     }
     # What may stay: a key from which others are folded, and what a short episode does not touch.
     learner = {name for name in same if name in first.learner}
     numpy = {"random/numpy", "random/numpy_position"}  # of which JAX uses a little, torch nothing
     assert learner == (numpy if backend == "torch" else {"random/jax", "random/numpy"})
-    assert not same & set(first.policy)
+    assert not same & set(first.module.tensors)
     assert last.state["counters"] == {"batch_steps": 16, "env_steps": 64, "updates": 2}
     assert last.state["learning_rates"] == trainer.learning_rates(trainer.agent)
     moments = [array for name, array in last.learner.items() if "adam" in name or "/mu" in name]
@@ -132,11 +123,31 @@ def test_log_offsets_are_those_of_the_moment(trained):
         assert (run.path / name).stat().st_size == size > first.state["logs"][name]
 
 
-def test_the_numpy_policy_is_the_frameworks(trained):
+def test_the_saved_policy_is_the_trained_one(trained, backend):
+    """Bit for bit in its own framework, and to float precision in the others."""
     trainer, run = trained
     obs = np.random.default_rng(0).normal(0, 2, (257, 4)).astype(np.float32)
-    policy = MlpPolicy(*load_policy(run.path))
-    np.testing.assert_allclose(policy.act(obs), trainer.mean_actions(obs), atol=1e-6, rtol=1e-6)
+    actions, _ = trainer.agent.module.act(obs, deterministic=True)
+    assert np.array_equal(load_policy(run.path, framework=backend).act(obs), actions)
+    in_numpy = load_policy(run.path)
+    assert in_numpy.module.framework is None
+    np.testing.assert_allclose(in_numpy.act(obs), actions, atol=1e-6, rtol=1e-6)
+
+
+def test_the_saved_policy_acts_as_the_agent_sees_it(trained):
+    """What skrl's model computes from raw observations is what the module computes."""
+    trainer, _ = trained
+    agent = trainer.agent
+    obs = np.random.default_rng(1).normal(0, 2, (8, 4)).astype(np.float32)
+    inputs = {
+        "observations": agent._observation_preprocessor(agent.module.to_tensor(obs)),
+        "states": None,
+    }
+    values, _ = agent.value.act(inputs, role="value")
+    expected = agent.module.compute_values({"obs": agent.module.to_tensor(obs)})
+    np.testing.assert_allclose(
+        agent.module.to_numpy(values)[:, 0], agent.module.to_numpy(expected), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_play_takes_a_run_or_a_checkpoint(trained, monkeypatch):
@@ -199,7 +210,7 @@ def test_unusual_settings_arrive(varied):
     run, _ = varied
     checkpoint = run.load()
     assert set(checkpoint.state["learning_rates"]) == {1e-4}
-    assert checkpoint.policy["actor/log_std"] == pytest.approx(-1, abs=0.01)
+    assert checkpoint.module.tensors["pi/log_std"] == pytest.approx(-1, abs=0.01)
     (row,) = rows(run)
     assert row["loss/entropy_loss"] < 0
     assert run.record["origins"]["rl"]["seed"] == "drawn"
@@ -214,11 +225,13 @@ def test_the_schedule_follows_the_divergence(trained, varied):
 
 def test_privileged_observations_reach_the_critic_alone(make_trainer):
     run = make_trainer("test-inside", max_env_steps=32).train()
-    checkpoint = run.load()
-    assert checkpoint.policy["actor/0/kernel"].shape == (2, 8)
-    assert checkpoint.learner["critic/0/kernel"].shape == (3, 8)
-    assert checkpoint.learner["state_preprocessor/running_mean"].shape == (3,)
-    MlpPolicy(checkpoint.module, checkpoint.policy)
+    tensors = run.load().module.tensors
+    assert tensors["encoder/actor/0/kernel"].shape == (2, 8)
+    assert tensors["encoder/critic/0/kernel"].shape == (3, 8)
+    assert tensors["state_normalizer/mean"].shape == (3,)
+    assert tensors["state_normalizer/count"] == tensors["normalizer/count"] == 32
+    policy = load_policy(run.path)
+    assert policy.act(np.zeros((5, 2), np.float32)).shape == (5, 1)
 
 
 def test_shared_features_cannot_see_privileged_observations(make_trainer, backend, tmp_path):

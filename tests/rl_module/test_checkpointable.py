@@ -26,7 +26,7 @@ from motrix_rl.rl_module import (
     states,
     tensors,
 )
-from motrix_rl.rl_module.folders import read_metadata
+from motrix_rl.rl_module.folders import Content, read_metadata
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = [np.dtype(name) for name in ("bool", "int8", "uint16", "int64", "float16", "float32")]
@@ -202,14 +202,16 @@ def test_changes_to_constructor_arguments(tmp_path):
 def test_inside_a_larger_checkpoint():
     box = Box("a")
     box.state = {"x": {"y": np.ones(2)}, "n": 3}
-    document, arrays = box.to_document()
-    again = Box.from_document(json.loads(json.dumps(document)), arrays)
+    content = box.to_content()
+    document = json.loads(json.dumps(content.document))
+    again = Box.from_content(Content(document, content.tensors))
     assert again.label == "a"
     assert_same(again.state, box.state)
-    with pytest.raises(ValueError, match="save_to_path"):
-        Box("a", ("b",)).to_document()
+    nested = Box("a", ("b",))
+    nested.parts["b"].state = {"z": np.arange(3)}
+    assert_same(Box.from_content(nested.to_content()).parts["b"].state, nested.parts["b"].state)
     with pytest.raises(UntrustedClassError):
-        Box.from_document({**document, "class": "os:system"}, arrays)
+        Box.from_content(Content({**document, "class": "os:system"}, content.tensors))
 
 
 def test_an_interrupted_replacement_is_still_found(tmp_path, monkeypatch):

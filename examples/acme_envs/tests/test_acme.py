@@ -9,8 +9,7 @@ from motrix_envs import registry as envs
 from motrix_envs.errors import ConfigError
 from motrix_rl import registry as training
 from motrix_rl.evaluation import derived_seed, evaluate
-from motrix_rl.loading import load_policy
-from motrix_rl.policy import MlpPolicy
+from motrix_rl.policy import load_policy
 
 BACKENDS = training.default.backends_for("acme-slide", "skrl")
 
@@ -94,7 +93,7 @@ def test_it_can_be_learned(tmp_path):
     trainer = training.default.trainer("skrl", BACKENDS[0])
     run = trainer("acme-slide", cfg_override={"seed": 1}, runs_root=tmp_path).train()
     env = envs.make("acme-slide", num_envs=64, seed=derived_seed(1, "report"))
-    learned = evaluate(env, MlpPolicy(*load_policy(run.path)), episodes=128)
+    learned = evaluate(env, load_policy(run.path), episodes=128)
     idle = evaluate(env, Idle(), episodes=128)
     assert learned.success_rate > 0.7
     assert idle.success_rate < 0.2

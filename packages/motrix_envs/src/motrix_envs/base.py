@@ -119,6 +119,10 @@ def check_config_class(cfg: Any) -> None:
             check_config_class(value)
 
 
+ActionSpace = gymnasium.spaces.Box | gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete
+"""What an environment may ask for: a flat Box of floats, one choice, or several."""
+
+
 class ABEnv(ABC):
     """What any environment tells about itself."""
 
@@ -139,5 +143,5 @@ class ABEnv(ABC):
 
     @property
     @abstractmethod
-    def action_space(self) -> gymnasium.spaces.Box:
+    def action_space(self) -> ActionSpace:
         """Space of one environment's action."""

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motrix_envs import registry
+from motrix_envs.np.actions import random_actions
 from motrix_envs.np.env import NpEnv
 
 WARM_UP_STEPS = 200
@@ -133,11 +134,9 @@ class Contestant:
         self.resets.append(int(self.env.state.done.sum()) if self.env.state else 0)
 
     def _draw(self) -> Array:
-        """Draw the actions of a turn, (steps, num_envs, action_dim)."""
-        space = self.env.action_space
-        low, high = np.clip(space.low, -1e3, None), np.clip(space.high, None, 1e3)
-        shape = (self.steps, self.env.num_envs, *space.shape)
-        return self._rng.uniform(low, high, shape).astype(np.float32)
+        """Draw the actions of a turn, (steps, num_envs, ...)."""
+        seed = int(self._rng.integers(2**32))
+        return random_actions(self.env.action_space, self.steps, self.env.num_envs, seed)
 
     def _run_env(self, actions: Array) -> list[Array]:
         """Step the environment; return the controls that it chose."""

@@ -201,7 +201,7 @@ class MotrixEnv(gymnasium.Env[Array, Array]):
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": _fps(self.np_env)}
         self.observation_space = copy.deepcopy(self.np_env.observation_space)
-        self.action_space = copy.deepcopy(self.np_env.action_space)
+        self.action_space: gymnasium.Space[Any] = copy.deepcopy(self.np_env.action_space)
         self._picture = _Picture(self.np_env, render_mode)
         self._next: NpEnvState | None = None  # an episode that has begun by itself
         super().reset(seed=self.np_env.seed)

@@ -1,11 +1,10 @@
 """A checkpoint: one folder of JSON and safetensors that is complete, verified and never pickled.
 
-    manifest.json                 format version, size and SHA-256 of every file, the hash
-    module/module.json            what the policy is
-    module/weights.safetensors    its tensors; `module/` alone is enough to act
-    learner.safetensors           optimiser moments, value normaliser, ...
-    env.safetensors               snapshot of the environments, may be empty
-    state.json                    counters, schedules, log offsets
+    manifest.json             format version, size and SHA-256 of the files below, the hash
+    module/                   the policy: a folder that `RLModule.from_checkpoint` reads by itself
+    learner.safetensors       optimiser moments, value normaliser, ...
+    env.safetensors           snapshot of the environments, may be empty
+    state.json                counters, schedules, log offsets
 
 *The hash* answers "is this the same training?": it covers every tensor bit and the counters, and
 nothing that differs between two equal runs (times, paths, JSON that is not a counter).
@@ -16,46 +15,45 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors import numpy as safetensors
 
 from motrix_rl.atomic import disk_errors, fsync_folder, json_bytes, plain, write_synced
 from motrix_rl.errors import CheckpointError
+from motrix_rl.rl_module import folders
+from motrix_rl.rl_module.folders import Content
+from motrix_rl.rl_module.tensors import Tensors, from_bytes, to_bytes
+from motrix_rl.verified import (
+    MANIFEST,
+    damaged,
+    entry,
+    parse_json,
+    read_manifest,
+    read_verified,
+)
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a reader refuses any other."""
 
-Tensors = dict[str, NDArray[Any]]
-
-_MANIFEST = "manifest.json"
-_MODULE = "module/module.json"
+_MODULE = "module"
+_MODULE_MANIFEST = f"{_MODULE}/{MANIFEST}"
 _STATE = "state.json"
-_TENSOR_FILES = {
-    "policy": "module/weights.safetensors",
-    "learner": "learner.safetensors",
-    "env": "env.safetensors",
-}
-_FILES = (_MODULE, *_TENSOR_FILES.values(), _STATE)
-_SIZES = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
-_DTYPES = {"bool"} | {f"{kind}{bits}" for kind, sizes in _SIZES.items() for bits in sizes}
-_INSTEAD = "Use another checkpoint of the run, or train again."
+_TENSOR_FILES = {"learner": "learner.safetensors", "env": "env.safetensors"}
+_LISTED = (_MODULE_MANIFEST, *_TENSOR_FILES.values(), _STATE)
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """Everything that a training needs to continue, and a policy needs to act."""
 
-    module: dict[str, Any]
-    """The policy as a JSON document: kind, layers, spaces, contract."""
-    policy: Tensors = field(default_factory=dict)
-    """Tensors of the module, by name."""
+    module: Content
+    """The policy, as `Checkpointable.to_content` gives it, with its contract."""
     learner: Tensors = field(default_factory=dict)
     """Tensors that only training needs: optimiser moments, value normaliser."""
     env: Tensors = field(default_factory=dict)
@@ -83,9 +81,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
             that is not a checkpoint. What was there before is still there.
     """
     folder = Path(folder)
-    files = _encode(checkpoint)
     digest = checkpoint_hash(checkpoint)
-    files[_MANIFEST] = json_bytes(_manifest(files, digest))
+    files = _encode(checkpoint, digest)
     temporary = folder.with_name(f".tmp-motrix-{folder.name}")
     with disk_errors(folder, CheckpointError):
         _refuse_foreign(folder)
@@ -112,64 +109,38 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         CheckpointError: A file is missing, damaged or of another format; the message names it.
     """
     folder = _settled(Path(folder))
-    manifest = read_manifest(folder)
-    data = _read_verified(folder, manifest, _FILES)
-    tensors = {
-        group: _parse_tensors(folder, name, data[name]) for group, name in _TENSOR_FILES.items()
-    }
+    manifest = _manifest(folder)
+    data = {name: read_verified(folder, name, manifest["files"]) for name in _LISTED}
     checkpoint = Checkpoint(
-        module=_parse_json(folder, _MODULE, data[_MODULE]),
-        state=_parse_json(folder, _STATE, data[_STATE]),
-        **tensors,
+        module=_read_module(folder, manifest),
+        state=parse_json(folder, _STATE, data[_STATE]),
+        **{group: _parse_tensors(folder, n, data[n]) for group, n in _TENSOR_FILES.items()},
     )
     if checkpoint_hash(checkpoint) != manifest["hash"]:
-        raise _damaged(folder, _MANIFEST, "its hash is not that of the tensors and counters")
+        raise damaged(folder, MANIFEST, "its hash is not that of the tensors and counters")
     return checkpoint
 
 
-def read_policy(folder: Path) -> tuple[dict[str, Any], Tensors]:
-    """Read the policy alone: only `manifest.json` and `module/` are opened and verified.
+def read_module(folder: Path) -> Content:
+    """Read the policy alone: only the manifest and `module/` are opened and verified.
 
     Args:
         folder: A folder that `write_checkpoint` wrote.
 
-    Returns:
-        The module document and its tensors.
-
     Raises:
-        CheckpointError: One of these files is missing, damaged or of another format.
+        CheckpointError: A file is missing, damaged or of another format; the message names it.
     """
     folder = _settled(Path(folder))
-    weights = _TENSOR_FILES["policy"]
-    data = _read_verified(folder, read_manifest(folder), (_MODULE, weights))
-    return (
-        _parse_json(folder, _MODULE, data[_MODULE]),
-        _parse_tensors(folder, weights, data[weights]),
-    )
+    return _read_module(folder, _manifest(folder))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read `manifest.json`: the keys `format`, `hash` and `files` (name to `size`, `sha256`).
+def read_hash(folder: Path) -> str:
+    """Return the hash of a checkpoint as its manifest says; nothing else is read.
 
     Raises:
-        CheckpointError: There is none, it is damaged, or its format version is not ours.
+        CheckpointError: The manifest is missing, damaged or of another format.
     """
-    folder = _settled(Path(folder))
-    if not folder.is_dir():
-        raise CheckpointError(f"no checkpoint at {folder}: there is no such folder.")
-    manifest = _parse_json(folder, _MANIFEST, _read(folder, _MANIFEST))
-    version = manifest.get("format")
-    if type(version) is not int or version != FORMAT:
-        raise CheckpointError(
-            f"{folder / _MANIFEST} has format version {version!r}; this version of motrix-rl reads "
-            f"{FORMAT}. Read it with the version that wrote it."
-        )
-    files = manifest.get("files")
-    if not (isinstance(files, dict) and sorted(files) == sorted(_FILES)):
-        raise _damaged(folder, _MANIFEST, f"it does not list the files {', '.join(_FILES)}")
-    if not all(isinstance(entry, dict) for entry in files.values()) or "hash" not in manifest:
-        raise _damaged(folder, _MANIFEST, "an entry is missing")
-    return manifest
+    return str(_manifest(_settled(Path(folder)))["hash"])
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -191,76 +162,67 @@ def checkpoint_names(parent: Path) -> list[str]:
 def checkpoint_hash(checkpoint: Checkpoint) -> str:
     """Return one SHA-256 over all tensors and the counters.
 
-    For each group (policy, learner, env) and each name in sorted order: a line with group, name,
+    For each group (module, learner, env) and each name in sorted order: a line with group, name,
     type and shape, then the values as little-endian bytes in C order. Last, `state["counters"]`
     as JSON with sorted keys.
 
     Raises:
-        CheckpointError: A tensor or a counter cannot be stored.
+        CheckpointError: A counter cannot be stored.
     """
     digest = hashlib.sha256()
-    for group in _TENSOR_FILES:
-        for name, array in sorted(_canonical(group, getattr(checkpoint, group)).items()):
+    groups = {"module": dict(module_tensors(checkpoint.module))}
+    groups |= {group: getattr(checkpoint, group) for group in _TENSOR_FILES}
+    for group, tensors in groups.items():
+        for name, value in sorted(tensors.items()):
+            array = np.asarray(value)
+            little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
             line = json.dumps([group, name, array.dtype.name, array.shape])
-            digest.update(line.encode() + b"\n" + array.tobytes())
+            digest.update(line.encode() + b"\n" + little.tobytes())
     counters = _plain(checkpoint.state.get("counters", {}), "state: counters")
     digest.update(json.dumps(counters, sort_keys=True, allow_nan=False).encode())
     return digest.hexdigest()
 
 
+def module_tensors(content: Content, path: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the tensors of a module and of its components by path."""
+    yield from ((f"{path}{name}", array) for name, array in content.tensors.items())
+    for name, component in content.components.items():
+        yield from module_tensors(component, f"{path}{name}/")
+
+
 # --- encoding ------------------------------------------------------------------------------------
 
 
-def _encode(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Return the content of every file but the manifest."""
-    files = {
-        _MODULE: json_bytes(_plain(checkpoint.module, "module")),
-        _STATE: json_bytes(_plain(checkpoint.state, "state")),
-    }
+def _encode(checkpoint: Checkpoint, digest: str) -> dict[str, bytes]:
+    """Return the content of every file by relative path."""
+    with _storing("the module"):
+        module = folders.encode(checkpoint.module, {})
+    files = {f"{_MODULE}/{name}": data for name, data in module.items()}
     for group, name in _TENSOR_FILES.items():
-        files[name] = safetensors.save(_canonical(group, getattr(checkpoint, group)))
+        with _storing(f"a {group} tensor"):
+            files[name] = to_bytes(_arrays(getattr(checkpoint, group)))
+    files[_STATE] = json_bytes(_plain(checkpoint.state, "state"))
+    listed = {name: entry(files[name]) for name in sorted(_LISTED)}
+    files[MANIFEST] = json_bytes({"format": FORMAT, "hash": digest, "files": listed})
     return files
 
 
-def _manifest(files: Mapping[str, bytes], digest: str) -> dict[str, Any]:
-    entries = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in sorted(files.items())
-    }
-    return {"format": FORMAT, "hash": digest, "files": entries}
+def _arrays(tensors: Mapping[str, Any]) -> Tensors:
+    return {name: np.asarray(value) for name, value in tensors.items()}
 
 
 def _plain(value: object, where: str) -> object:
-    try:
+    with _storing("JSON"):
         return plain(value, where)
-    except ValueError as cause:
-        raise CheckpointError(f"cannot store this in a checkpoint: {cause}") from cause
 
 
-def _canonical(group: str, tensors: Mapping[str, NDArray[Any]]) -> Tensors:
-    """Return the tensors little-endian and C-ordered, or say which one has no portable form."""
-    canonical: Tensors = {}
-    for name, value in tensors.items():
-        array = np.asarray(value)
-        if array.dtype.name not in _DTYPES:
-            raise CheckpointError(
-                f"{group} tensor {name!r} has type {array.dtype}; a checkpoint holds bool, signed "
-                "and unsigned integers, float16, float32 and float64. Convert it first."
-            )
-        if name == "__metadata__" or not _is_utf8(name):
-            raise CheckpointError(
-                f"{group} tensor {name!r}: safetensors cannot hold this name. Choose another."
-            )
-        canonical[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-    return canonical
-
-
-def _is_utf8(name: str) -> bool:
+@contextmanager
+def _storing(what: str) -> Iterator[None]:
+    """Say that something has no form in which it could be stored."""
     try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        yield
+    except ValueError as cause:
+        raise CheckpointError(f"cannot store {what} in a checkpoint: {cause}") from cause
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -277,11 +239,11 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    (folder / "module").mkdir(parents=True)
     for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_synced(folder / name, data)
-    fsync_folder(folder / "module")
-    fsync_folder(folder)
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        fsync_folder(path)
 
 
 def _install(temporary: Path, folder: Path) -> None:
@@ -322,54 +284,28 @@ def _settled(folder: Path) -> Path:
 
 def _is_complete(folder: Path) -> bool:
     """A folder is renamed to its name with all its files: the manifest stands for them."""
-    return (folder / _MANIFEST).is_file()
+    return (folder / MANIFEST).is_file()
 
 
 # --- reading -------------------------------------------------------------------------------------
 
 
-def _read_verified(
-    folder: Path, manifest: Mapping[str, Any], names: Iterable[str]
-) -> dict[str, bytes]:
-    """Return the bytes of these files; what is parsed later is exactly what was verified."""
-    verified: dict[str, bytes] = {}
-    for name in names:
-        data, entry = _read(folder, name), manifest["files"][name]
-        if len(data) != entry.get("size"):
-            problem = f"it has {len(data)} bytes, the manifest says {entry.get('size')}"
-            raise _damaged(folder, name, problem)
-        if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
-            raise _damaged(folder, name, "its content is not what was written (SHA-256 differs)")
-        verified[name] = data
-    return verified
+def _manifest(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint at {folder}: there is no such folder.")
+    manifest = read_manifest(folder, FORMAT)
+    if sorted(manifest["files"]) != sorted(_LISTED) or "hash" not in manifest:
+        raise damaged(folder, MANIFEST, f"it does not list the files {', '.join(_LISTED)}")
+    return manifest
 
 
-def _read(folder: Path, name: str) -> bytes:
-    path = folder / name
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {folder} is incomplete: {name} is missing. {_INSTEAD}")
-    with disk_errors(path, CheckpointError, doing="read"):
-        return path.read_bytes()
-
-
-def _parse_json(folder: Path, name: str, data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError as cause:
-        raise _damaged(folder, name, f"it is not JSON ({cause})") from cause
-    if not isinstance(document, dict):
-        raise _damaged(folder, name, "it is not a JSON object")
-    return document
+def _read_module(folder: Path, manifest: Mapping[str, Any]) -> Content:
+    checksum = manifest["files"][_MODULE_MANIFEST].get("sha256", "")
+    return folders.read_folder(folder / _MODULE, sha256=checksum)
 
 
 def _parse_tensors(folder: Path, name: str, data: bytes) -> Tensors:
     try:
-        tensors = safetensors.load(data)
-    except (SafetensorError, KeyError, ValueError) as cause:
-        raise _damaged(folder, name, f"it is not a safetensors file ({cause})") from cause
-    # Copies own their memory: the loaded views are read-only and keep the whole file alive.
-    return {key: tensors[key].copy() for key in sorted(tensors)}
-
-
-def _damaged(folder: Path, name: str, problem: str) -> CheckpointError:
-    return CheckpointError(f"checkpoint {folder} is damaged: {name}: {problem}. {_INSTEAD}")
+        return from_bytes(data)
+    except CheckpointError as cause:
+        raise damaged(folder, name, str(cause)) from cause

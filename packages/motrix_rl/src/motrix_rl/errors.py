@@ -17,5 +17,9 @@ class CheckpointError(MotrixError, ValueError):
     """A checkpoint cannot be written, is incomplete, or is not what was written."""
 
 
+class ContractError(CheckpointError):
+    """A policy was trained for another environment than the one that it is to act in."""
+
+
 class RunError(MotrixError, ValueError):
     """A run folder cannot be created, found, read or written."""

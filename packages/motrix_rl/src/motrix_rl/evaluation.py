@@ -12,7 +12,7 @@ from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from numpy.typing import NDArray
 
-from motrix_rl.policy import Policy
+from motrix_rl.policy import Actor
 
 RESAMPLES = 2000
 NORMAL_95 = 1.959964  # quantile of the standard normal distribution for a two-sided 95 %
@@ -67,7 +67,7 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def evaluate(env: NpEnv, policy: Policy, episodes: int) -> Evaluation:
+def evaluate(env: NpEnv, policy: Actor, episodes: int) -> Evaluation:
     """Let a policy play whole episodes from fresh starts.
 
     Every row plays the same number of episodes: taking the first ones to finish would favour
@@ -93,7 +93,7 @@ def evaluate(env: NpEnv, policy: Policy, episodes: int) -> Evaluation:
     record = _EpisodeRecord(env.num_envs, per_row)
     state = env.init_state()
     while not record.complete:
-        state = env.step(policy.act(state.obs))
+        state = env.step(policy.act(state.obs, state.done))
         record.add(state.reward, state.done, state.info["success"])
     returns, lengths, successes = (array.ravel() for array in record.columns)
     rate = float(successes.mean())

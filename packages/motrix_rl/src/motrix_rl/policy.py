@@ -1,183 +1,153 @@
-"""A trained policy as data: a JSON description and named tensors, run in plain NumPy.
-
-Both frameworks write the same names and shapes, so a policy acts the same wherever it was
-trained, and acting needs neither of them. Kernels are (inputs, outputs).
-
-    observation/mean, observation/variance   what the observation normaliser has seen, (obs_dim,)
-    actor/0/kernel, actor/0/bias, ...        hidden layers
-    actor/mean/kernel, actor/mean/bias       the mean action
-    actor/log_std                            logarithm of the action noise, (action_dim,)
-"""
+"""A trained policy: a module, and the contract that it acts under."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import pairwise
-from typing import Any, Protocol
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 from motrix_envs.np.env import NpEnv
 from numpy.typing import NDArray
 
+from motrix_rl.checkpoint import is_checkpoint, read_hash, read_module
+from motrix_rl.contract import check_contract
 from motrix_rl.errors import CheckpointError
+from motrix_rl.rl_module import RLModule, deserialize_type
+from motrix_rl.rl_module.acting import restarted
+from motrix_rl.rl_module.checkpointable import state_of
+from motrix_rl.rl_module.errors import NotInNumpyError
+from motrix_rl.rl_module.folders import Content
+from motrix_rl.rl_module.frameworks import ppo_module
+from motrix_rl.rl_module.ppo import PORTABLE_KIND
+from motrix_rl.runs import Run, Which
 
-KIND = "gaussian-mlp"
-NORMALISER = {"epsilon": 1e-8, "clip": 5.0}
-"""skrl's observation normaliser: (obs - mean) / (sqrt(variance) + epsilon), clipped."""
+CONTRACT = "contract"
+"""Where a policy's document keeps its contract, beside class and constructor arguments."""
 
 
-class Policy(Protocol):
+class Actor(Protocol):
     """What acts: one action per row, without noise."""
 
-    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def act(
+        self, obs: NDArray[np.float32], started: NDArray[np.bool_] | None = None
+    ) -> NDArray[Any]:
         """Return the actions of a batch.
 
         Args:
             obs: Observations as the environment gives them, (num_envs, obs_dim).
+            started: Rows whose episode begins with this observation, (num_envs,); None means none,
+                or all of them in the first call.
 
         Returns:
-            Actions as the environment takes them, (num_envs, action_dim).
+            Actions as the environment takes them, (num_envs, ...).
         """
 
 
-class MlpPolicy:
-    """The mean action of a Gaussian policy with ELU layers.
+class Policy:
+    """A module that acts without noise, and remembers the state of recurrent ones.
 
     Args:
-        module: Description of the policy, as `describe_policy` writes it.
-        tensors: Its tensors by the names above.
-
-    Raises:
-        CheckpointError: The description is of another kind, or tensors are missing or misshapen.
+        module: Any module that acts.
+        contract: What it relies on, as `motrix_rl.contract` writes it.
     """
 
-    def __init__(self, module: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
-        self._check(module, tensors)
-        names = [f"actor/{index}" for index in range(len(module["hidden"]))]
-        self._layers = [_layer(tensors, name) for name in names]
-        self._head = _layer(tensors, "actor/mean")
-        scale = np.sqrt(tensors["observation/variance"].astype(np.float32))
-        self._mean = tensors["observation/mean"].astype(np.float32)
-        self._scale = scale + np.float32(module["normaliser"]["epsilon"])
-        self._clip = np.float32(module["normaliser"]["clip"])
+    def __init__(self, module: RLModule, contract: dict[str, Any]) -> None:
+        self.module = module
+        self.contract = contract
+        self._state: Any = None
 
-    @staticmethod
-    def _check(module: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
-        kind, activation = module.get("kind"), module.get("activation")
-        if (kind, activation) != (KIND, "elu"):
-            raise CheckpointError(
-                f"this policy is of kind {kind!r} with activation {activation!r}; only a {KIND!r} "
-                "with 'elu' acts without the framework that trained it"
-            )
+    def act(
+        self, obs: NDArray[np.float32], started: NDArray[np.bool_] | None = None
+    ) -> NDArray[Any]:
+        """Return the actions of a batch; see `Actor.act`."""
+        if self._state and started is not None and started.any():
+            self._state = restarted(self.module, self._state, started)
+        actions, self._state = self.module.act(obs, self._state or None, deterministic=True)
+        return np.asarray(actions)
+
+
+def load_policy(
+    path: str | Path,
+    which: Which = "latest",
+    framework: str | None = None,
+    *,
+    trusted: Collection[str] = (),
+) -> Policy:
+    """Read a policy from a run folder or from one of its checkpoints.
+
+    Args:
+        path: The folder.
+        which: In a run: a step, `"latest"` or `"best"`.
+        framework: Where it is to act: `"numpy"`, `"torch"` or `"jax"`. None takes NumPy where
+            that is possible, and otherwise the framework that it was trained in.
+        trusted: Further packages from which the module's class may come.
+
+    Raises:
+        RunError: There is no run, or it has no such checkpoint.
+        CheckpointError: The checkpoint is damaged, or the policy cannot act in this framework.
+        FrameworkNotFoundError: The framework is not installed.
+    """
+    folder = _checkpoint_folder(Path(path), which)
+    content = read_module(folder)
+    contract = _contract_of(content, folder)
+    return Policy(_build(content, framework, trusted), contract)
+
+
+def warm_start(module: RLModule, path: str | Path, env: NpEnv) -> dict[str, Any]:
+    """Give a module the weights of a saved policy, whatever framework that was trained in.
+
+    Args:
+        module: What is going to be trained; its networks are those of the policy.
+        path: A run folder or one of its checkpoints.
+        env: Where it is going to be trained.
+
+    Returns:
+        Where the weights came from, for the record of a run.
+
+    Raises:
+        RunError: There is no run, or it has no checkpoint.
+        ContractError: The policy was trained for another environment.
+        CheckpointError: The checkpoint is damaged.
+        StateMismatchError: The networks differ.
+    """
+    folder = _checkpoint_folder(Path(path), "latest")
+    content = read_module(folder)
+    check_contract(_contract_of(content, folder), env)
+    module.set_state(state_of(content))
+    return {"init_from": str(folder), "hash": read_hash(folder)}
+
+
+def with_contract(content: Content, contract: dict[str, Any]) -> Content:
+    """Return what is written of a policy: its module, with a contract."""
+    document = {**content.document, CONTRACT: contract}
+    return Content(document, content.tensors, content.components)
+
+
+def _checkpoint_folder(path: Path, which: Which) -> Path:
+    return path if is_checkpoint(path) else Run.open(path).checkpoint_folder(which)
+
+
+def _contract_of(content: Content, folder: Path) -> dict[str, Any]:
+    contract = content.document.get(CONTRACT)
+    if not isinstance(contract, dict):
+        raise CheckpointError(f"the policy in {folder} has no contract: no training wrote it")
+    return contract
+
+
+def _build(content: Content, framework: str | None, trusted: Collection[str]) -> RLModule:
+    options: dict[str, Any] = {"trusted": trusted, "inference_only": True}
+    if content.document.get("kind") == PORTABLE_KIND:
         try:
-            wanted = policy_shapes(module)
-        except (KeyError, TypeError) as cause:
-            raise CheckpointError(
-                f"the policy's description is incomplete or misshapen: {cause}"
-            ) from cause
-        found = {name: array.shape for name, array in tensors.items()}
-        wrong = [
-            f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}"
-            for name in sorted(wanted.keys() | found.keys())
-            if wanted.get(name) != found.get(name)
-        ]
-        if wrong:
-            raise CheckpointError("the policy's tensors do not fit: " + "; ".join(wrong))
-
-    def act(self, obs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the mean actions of a batch; see `Policy.act`."""
-        x = (np.asarray(obs, np.float32) - self._mean) / self._scale
-        x = np.clip(x, -self._clip, self._clip)
-        for kernel, bias in self._layers:
-            x = x @ kernel + bias
-            x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
-        kernel, bias = self._head
-        actions: NDArray[np.float32] = x @ kernel + bias
-        return actions
-
-
-def _layer(
-    tensors: Mapping[str, NDArray[Any]], name: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    return tensors[f"{name}/kernel"].astype(np.float32), tensors[f"{name}/bias"].astype(np.float32)
-
-
-def policy_shapes(module: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor of a policy."""
-    obs, action = module["observation"]["size"], module["action"]["size"]
-    widths = [obs, *module["hidden"]]
-    shapes: dict[str, tuple[int, ...]] = {
-        "observation/mean": (obs,),
-        "observation/variance": (obs,),
-        "actor/mean/kernel": (widths[-1], action),
-        "actor/mean/bias": (action,),
-        "actor/log_std": (action,),
-    }
-    for index, (inputs, outputs) in enumerate(pairwise(widths)):
-        shapes[f"actor/{index}/kernel"] = (inputs, outputs)
-        shapes[f"actor/{index}/bias"] = (outputs,)
-    return shapes
-
-
-def describe_policy(env_name: str, env: NpEnv, hidden: tuple[int, ...]) -> dict[str, Any]:
-    """Describe a policy of an environment: what it is, and the contract that it acts under."""
-    return {
-        "kind": KIND,
-        "env": env_name,
-        "hidden": list(hidden),
-        "activation": "elu",
-        "normaliser": dict(NORMALISER),
-        **contract(env),
-    }
-
-
-def contract(env: NpEnv) -> dict[str, Any]:
-    """Return what a policy relies on: layout of the observation, meaning of the action, pace."""
-    space = env.action_space
-    return {
-        "observation": {
-            "layout": dict(env.observation_layout),
-            "size": int(env.observation_space.shape[0]),
-        },
-        "action": {
-            "size": int(space.shape[0]),
-            "low": _bounds(space.low),
-            "high": _bounds(space.high),
-        },
-        "ctrl_dt": env.cfg.ctrl_dt,
-    }
-
-
-def _bounds(values: NDArray[Any]) -> list[float | None]:
-    """Return bounds in JSON's types, where None stands for no bound."""
-    return [value if np.isfinite(value) else None for value in values.tolist()]
-
-
-def check_contract(module: Mapping[str, Any], env: NpEnv) -> None:
-    """Check that a policy was made for such an environment.
-
-    Raises:
-        CheckpointError: Observation, action or pace differ; the message shows both sides.
-    """
-    differences = [
-        f"  {place}: the policy has {of_policy}, the environment {of_env}"
-        for name, wanted in contract(env).items()
-        for place, of_policy, of_env in _differences(name, module.get(name), wanted)
-    ]
-    if differences:
+            return ppo_module(framework or "numpy").from_content(content, **options)
+        except NotInNumpyError as error:
+            if framework is not None:
+                raise CheckpointError(f"this policy cannot act in NumPy: {error}") from error
+    path = str(content.document.get("class"))
+    made = cast("type[RLModule]", deserialize_type(path, RLModule, trusted))
+    if framework not in (None, made.framework or "numpy"):
         raise CheckpointError(
-            "this policy was trained for another environment:\n" + "\n".join(differences)
+            f"this policy is a {made.__name__}, which acts in {made.framework or 'numpy'} and not "
+            f"in {framework}: only built-in modules move between frameworks"
         )
-
-
-def _differences(place: str, left: Any, right: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the places where two JSON documents differ; the order of names counts."""
-    if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
-        if left != right:
-            yield place, left, right
-    elif left.keys() == right.keys() and list(left) != list(right):
-        yield f"{place} (order)", ", ".join(left), ", ".join(right)
-    else:
-        for name in {**right, **left}:
-            inner = (left.get(name, "nothing"), right.get(name, "nothing"))
-            yield from _differences(f"{place}.{name}", *inner)
+    return made.from_content(content, **options)

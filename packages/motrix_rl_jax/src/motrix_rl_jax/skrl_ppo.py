@@ -10,8 +10,10 @@ import jax
 import numpy as np
 from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
-from motrix_rl.checkpoint import Tensors
 from motrix_rl.host import usable_cpus
+from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module.tensors import Tensors
+from motrix_rl.session import Session
 from motrix_rl.skrl.agent import SessionAgent
 from motrix_rl.skrl.options import SkrlParts
 from motrix_rl.skrl.trainer import SkrlTrainer
@@ -23,6 +25,7 @@ from skrl.resources.schedulers.jax import KLAdaptiveLR
 from skrl.trainers.jax import SequentialTrainer
 
 from motrix_rl_jax import models
+from motrix_rl_jax.rl_module.module import FlaxRLModule
 from motrix_rl_jax.wrap_np import SkrlNpWrapper
 
 
@@ -71,47 +74,32 @@ class Trainer(SkrlTrainer):
         """Return the environment with JAX arrays in and out."""
         return SkrlNpWrapper(env, renderer, f"{self.device.platform}:{self.device.id}")
 
-    def make_models(self, env: Any) -> dict[str, Any]:
-        """Return two separate networks."""
-        return models.make_models(self.cfg, env)
+    def make_models(self, module: RLModule, env: Any) -> dict[str, Any]:
+        """Return two models with parameters of their own."""
+        assert isinstance(module, FlaxRLModule)  # `check_module` saw to it
+        return models.make_models(module, env.device)
 
-    def export_policy(self, agent: Any) -> Tensors:
-        """Return the policy's tensors."""
-        parameters = agent.policy.state_dict.params["params"]
-        scaler = agent._observation_preprocessor
-        tensors = _denses("actor", parameters, "mean")
-        tensors["actor/log_std"] = np.array(parameters["log_std"])
-        tensors["observation/mean"] = np.array(scaler.running_mean)
-        tensors["observation/variance"] = np.array(scaler.running_variance)
-        return tensors
+    def make_agent(self, module: RLModule, env: Any, session: Session) -> Any:
+        """Return the agent, whose models get the module's buffers as arguments."""
+        assert isinstance(module, FlaxRLModule)
+        agent = super().make_agent(module, env, session)
+        agent._observation_preprocessor = models.WithBuffers(module, env.device)
+        return agent
 
     def export_learner(self, agent: Any) -> Tensors:
-        """Return value function, Adam's moments, normalisers and random state."""
-        tensors = _denses("critic", agent.value.state_dict.params["params"], "value")
-        for name, module in agent.checkpoint_modules.items():
-            if isinstance(module, RunningStandardScaler):
-                tensors |= _leaves(name, module.state_dict.params)
+        """Return Adam's moments, value normaliser and random state; collect the parameters."""
+        models.collect(agent.module, agent.models)
+        tensors = _leaves("value_preprocessor", agent._value_preprocessor.state_dict.params)
         for name in ("policy_optimizer", "value_optimizer"):
             # Not those of checkpoint_modules, which are the ones before the first update.
             tensors |= _leaves(name, getattr(agent, name).state)
         tensors["random/jax"] = np.array(config.jax.key)
-        tensors["random/jax_draws"] = np.array(agent.policy._g_i)
+        tensors["random/jax_draws"] = np.array(agent.policy.draws)
         return tensors
 
     def learning_rates(self, agent: Any) -> list[float]:
         """Return the learning rates of policy and value function."""
         return [float(agent.policy_learning_rate), float(agent.value_learning_rate)]
-
-
-def _denses(name: str, parameters: Any, head: str) -> Tensors:
-    """Return Flax's numbered dense layers: hidden ones by number, the last one as the head."""
-    count = sum(key.startswith("Dense_") for key in parameters)
-    names = [*(str(index) for index in range(count - 1)), head]
-    return {
-        f"{name}/{part}/{leaf}": np.array(parameters[f"Dense_{index}"][leaf])
-        for index, part in enumerate(names)
-        for leaf in ("kernel", "bias")
-    }
 
 
 def _leaves(name: str, tree: Any) -> Tensors:

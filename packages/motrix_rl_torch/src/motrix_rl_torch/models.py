@@ -1,95 +1,80 @@
-"""Policy and value function as skrl models in torch; an ELU stands before every head."""
+"""An RLModule as a skrl model in torch."""
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
-from motrix_rl.skrl.cfg import PPOCfg
-from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
-from torch import nn
+from motrix_rl.rl_module import Columns, ValueFunctionAPI
+from motrix_rl.rl_module.distributions import Distribution
+from motrix_rl.skrl.modules import batch_of, spread_of
+from skrl.models.torch import Model
+
+from motrix_rl_torch.rl_module.module import TorchRLModule
 
 Output = tuple[torch.Tensor, dict[str, Any]]
 
 
-def mlp(inputs: int, widths: tuple[int, ...]) -> nn.Sequential:
-    """Return hidden layers, each a linear map and an ELU."""
-    layers = [(nn.Linear(n, m), nn.ELU()) for n, m in pairwise((inputs, *widths))]
-    return nn.Sequential(*(module for layer in layers for module in layer))
+@dataclass(frozen=True)
+class Spread:
+    """What skrl logs of a distribution."""
+
+    stddev: torch.Tensor
 
 
-class Policy(GaussianMixin, Model):
-    """A Gaussian whose mean is an MLP of the observation and whose log-std is a free vector."""
+class ModuleModel(Model):
+    """A module in both roles, "policy" and "value", so that one optimiser trains all of it.
 
-    def __init__(self, cfg: PPOCfg, **spaces: Any) -> None:
-        Model.__init__(self, **spaces)
-        GaussianMixin.__init__(self)
-        self.hidden = mlp(self.num_observations, cfg.policy_hidden_layer_sizes)
-        self.mean = nn.Linear(cfg.policy_hidden_layer_sizes[-1], self.num_actions)
-        self.log_std = nn.Parameter(torch.full((self.num_actions,), cfg.initial_log_std))
+    Args:
+        module: Policy and value function.
+        **spaces: Spaces and device, as skrl's `Model` takes them.
+    """
 
-    def compute(self, inputs: dict[str, Any], role: str = "") -> Output:
-        """Return mean actions (num_envs, action_dim) and the log-std."""
-        return self.mean(self.hidden(inputs["observations"])), {"log_std": self.log_std}
-
-
-class Value(DeterministicMixin, Model):
-    """An MLP of the privileged state where there is one, otherwise of the observation."""
-
-    def __init__(self, cfg: PPOCfg, **spaces: Any) -> None:
-        Model.__init__(self, **spaces)
-        DeterministicMixin.__init__(self)
-        self.sees = "observations" if self.state_space is None else "states"
-        inputs = self.num_observations if self.state_space is None else self.num_states
-        self.hidden = mlp(inputs, cfg.value_hidden_layer_sizes)
-        self.value = nn.Linear(cfg.value_hidden_layer_sizes[-1], 1)
-
-    def compute(self, inputs: dict[str, Any], role: str = "") -> Output:
-        """Return values (num_envs, 1)."""
-        return self.value(self.hidden(inputs[self.sees])), {}
-
-
-class SharedPolicyValue(GaussianMixin, DeterministicMixin, Model):
-    """Policy and value function on the same hidden layers, which run once for both."""
-
-    def __init__(self, cfg: PPOCfg, **spaces: Any) -> None:
-        Model.__init__(self, **spaces)
-        GaussianMixin.__init__(self)
-        DeterministicMixin.__init__(self)
-        self.hidden = mlp(self.num_observations, cfg.policy_hidden_layer_sizes)
-        self.mean = nn.Linear(cfg.policy_hidden_layer_sizes[-1], self.num_actions)
-        self.log_std = nn.Parameter(torch.full((self.num_actions,), cfg.initial_log_std))
-        self.value = nn.Linear(cfg.policy_hidden_layer_sizes[-1], 1)
+    def __init__(self, module: TorchRLModule, **spaces: Any) -> None:
+        super().__init__(**spaces)
+        self.module = module
+        dist_cls = module.get_train_action_dist_cls()
+        assert dist_cls is not None  # `check_module` saw to it
+        self._dist_cls: type[Distribution] = dist_cls
+        self._dist: Any = None
         self._seen: torch.Tensor | None = None
-        self._features: torch.Tensor | None = None
+        self._values: torch.Tensor | None = None
 
     def act(self, inputs: dict[str, Any], *, role: str = "") -> Output:
-        """Return sampled actions for the role "policy", values for "value"."""
-        mixin = GaussianMixin if role == "policy" else DeterministicMixin
-        return mixin.act(self, inputs, role=role)
+        """Return sampled actions for the role "policy", values (num_envs, 1) for "value"."""
+        return self._act(inputs) if role == "policy" else (self._value(inputs), {})
 
     def compute(self, inputs: dict[str, Any], role: str = "") -> Output:
-        """Return mean actions and log-std, or values."""
-        observations = inputs["observations"]
-        if role == "policy":
-            # Kept for the value that is asked next, about the very same tensor.
-            self._seen, self._features = observations, self.hidden(observations)
-            return self.mean(self._features), {"log_std": self.log_std}
-        features = self._features if observations is self._seen else self.hidden(observations)
-        self._seen = self._features = None
-        return self.value(features), {}
+        """Return what `act` does; skrl wants a name for the step before it."""
+        return self.act(inputs, role=role)
 
+    def _act(self, inputs: dict[str, Any]) -> Output:
+        output = self.module.forward_train(batch_of(inputs))
+        # Kept for the value that is asked next, about the very same observations.
+        self._seen, self._values = inputs["observations"], output.get(Columns.VF_PREDS)
+        self._dist = self._dist_cls.from_logits(output[Columns.ACTION_DIST_INPUTS])
+        rows = len(inputs["observations"])
+        if "taken_actions" in inputs:
+            actions = inputs["taken_actions"]
+            logp = self._dist.logp(actions.reshape(rows, *(self.action_space.shape or ())))
+        else:
+            actions, logp = self._dist.sample(return_logp=True)
+        return actions.reshape(rows, -1), {"log_prob": logp.unsqueeze(-1)}
 
-def make_models(cfg: PPOCfg, env: Any) -> dict[str, Model]:
-    """Return skrl's dictionary of models for a wrapped environment."""
-    spaces = {
-        "observation_space": env.observation_space,
-        "state_space": env.state_space,
-        "action_space": env.action_space,
-        "device": env.device,
-    }
-    if cfg.share_policy_value_features:
-        shared = SharedPolicyValue(cfg, **spaces)
-        return {"policy": shared, "value": shared}
-    return {"policy": Policy(cfg, **spaces), "value": Value(cfg, **spaces)}
+    def _value(self, inputs: dict[str, Any]) -> torch.Tensor:
+        values = self._values if self._seen is inputs["observations"] else None
+        self._seen = self._values = None
+        if values is None:
+            values = cast("ValueFunctionAPI", self.module).compute_values(batch_of(inputs))
+            assert values is not None
+        return values.unsqueeze(-1)
+
+    def get_entropy(self, *, role: str = "") -> torch.Tensor:
+        """Return the entropy of the latest distribution, (num_envs, 1)."""
+        entropy: torch.Tensor = self._dist.entropy()
+        return entropy.unsqueeze(-1)
+
+    def distribution(self, *, role: str = "") -> Spread:
+        """Return what is logged of the latest distribution."""
+        return Spread(spread_of(self._dist))

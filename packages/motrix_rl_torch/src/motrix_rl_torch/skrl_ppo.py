@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import torch
 import torch._dynamo  # Adam needs it; Triton crashes if a renderer's LLVM is loaded first
 from motrix_envs.np.env import NpEnv
-from motrix_rl.checkpoint import Tensors
+from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module.tensors import Tensors
+from motrix_rl.session import Session
 from motrix_rl.skrl.agent import SessionAgent
 from motrix_rl.skrl.options import SkrlParts
-from motrix_rl.skrl.session import Session
 from motrix_rl.skrl.trainer import SkrlTrainer
 from numpy.typing import NDArray
 from skrl.agents.torch.ppo import PPO, PPO_CFG
@@ -21,9 +22,9 @@ from skrl.memories.torch import RandomMemory
 from skrl.resources.preprocessors.torch import RunningStandardScaler
 from skrl.resources.schedulers.torch import KLAdaptiveLR
 from skrl.trainers.torch import SequentialTrainer
-from torch import nn
 
-from motrix_rl_torch import models
+from motrix_rl_torch.models import ModuleModel
+from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.wrap_np import SkrlNpWrapper
 
 ROLLOUT_THREADS = 1
@@ -85,35 +86,28 @@ class Trainer(SkrlTrainer):
         """Return the environment with tensors in and out."""
         return SkrlNpWrapper(env, renderer, str(self.device))
 
-    def make_models(self, env: Any) -> dict[str, Any]:
-        """Return shared or separate networks."""
-        return models.make_models(self.cfg, env)
+    def make_models(self, module: RLModule, env: Any) -> dict[str, Any]:
+        """Return one model in both roles."""
+        assert isinstance(module, TorchRLModule)  # `check_module` saw to it
+        model = ModuleModel(
+            module,
+            observation_space=env.observation_space,
+            state_space=env.state_space,
+            action_space=env.action_space,
+            device=env.device,
+        )
+        return {"policy": model, "value": model}
 
-    def make_agent(self, env: Any, session: Session) -> Any:
+    def make_agent(self, module: RLModule, env: Any, session: Session) -> Any:
         """Return the agent, which knows how many threads its updates may use."""
-        agent = super().make_agent(env, session)
+        agent = super().make_agent(module, env, session)
         agent.update_threads = self.update_threads
         return agent
 
-    def export_policy(self, agent: Any) -> Tensors:
-        """Return the policy's tensors."""
-        scaler = agent._observation_preprocessor
-        return {
-            "observation/mean": _numpy(scaler.running_mean),
-            "observation/variance": _numpy(scaler.running_variance),
-            **_layers("actor", agent.policy.hidden),
-            **_linear("actor/mean", agent.policy.mean),
-            "actor/log_std": _numpy(agent.policy.log_std),
-        }
-
     def export_learner(self, agent: Any) -> Tensors:
-        """Return value function, Adam's moments, normalisers and random state."""
-        tensors = _linear("critic/value", agent.value.value)
-        if agent.value is not agent.policy:
-            tensors |= _layers("critic", agent.value.hidden)
-        for name, module in agent.checkpoint_modules.items():
-            if isinstance(module, RunningStandardScaler):
-                tensors |= {f"{name}/{k}": _numpy(v) for k, v in module.state_dict().items()}
+        """Return Adam's moments, value normaliser and random state."""
+        scaler = agent._value_preprocessor.state_dict()
+        tensors = {f"value_preprocessor/{name}": _numpy(value) for name, value in scaler.items()}
         for index, moments in agent.optimizer.state_dict()["state"].items():
             tensors |= {f"adam/{index}/{name}": _numpy(v) for name, v in moments.items()}
         return tensors | self._random_state()
@@ -131,17 +125,3 @@ class Trainer(SkrlTrainer):
 
 def _numpy(tensor: torch.Tensor) -> NDArray[Any]:
     return tensor.detach().cpu().numpy().copy()
-
-
-def _linear(name: str, layer: nn.Linear) -> Tensors:
-    """Return a linear layer with its kernel as (inputs, outputs)."""
-    return {f"{name}/kernel": _numpy(layer.weight.T), f"{name}/bias": _numpy(layer.bias)}
-
-
-def _layers(name: str, hidden: nn.Sequential) -> Tensors:
-    """Return the linear layers by number."""
-    linears = [layer for layer in hidden if isinstance(layer, nn.Linear)]
-    tensors: Tensors = {}
-    for index, layer in enumerate(linears):
-        tensors |= _linear(f"{name}/{index}", layer)
-    return tensors

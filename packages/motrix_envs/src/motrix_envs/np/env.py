@@ -85,11 +85,12 @@ class NpEnv(ABEnv):
         """Declare what is read from the simulation: `self.reads = self.sim.declare(...)`."""
 
     @abstractmethod
-    def apply_action(self, actions: NDArray[np.float32], state: NpEnvState) -> NpEnvState:
+    def apply_action(self, actions: NDArray[Any], state: NpEnvState) -> NpEnvState:
         """Write the controls of this step into `self.ctrl`.
 
         Args:
-            actions: Finite and within the action space, (num_envs, action_dim).
+            actions: Finite and within the action space: float32 (num_envs, action_dim) of a Box,
+                int64 (num_envs,) of Discrete, int64 (num_envs, k) of MultiDiscrete.
             state: The state before the step.
         """
 
@@ -137,6 +138,14 @@ class NpEnv(ABEnv):
 
     def metrics(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return numbers worth logging by name, (num_envs,) each; none by default."""
+        return {}
+
+    def conventions(self) -> dict[str, Any]:
+        """Return what numbers mean beyond names, widths and bounds, as plain JSON values.
+
+        Scale factors of observations, scale and zero of actions, the order of joints: whatever a
+        policy must find again to act the same. Part of the contract that is saved with it.
+        """
         return {}
 
     def succeeded(self, state: NpEnvState) -> NDArray[np.bool_]:
@@ -204,11 +213,11 @@ class NpEnv(ABEnv):
         """Advance every row by one control step; rows that end begin their next episode.
 
         Args:
-            actions: One action per row, (num_envs, action_dim). Values outside the action space
+            actions: One action per row, (num_envs, *action_space.shape). In a Box, values outside
                 are clipped, and NaN becomes 0.
 
         Raises:
-            ValueError: The actions have another shape.
+            ValueError: The actions have another shape, or a choice does not exist.
         """
         before = self._state or self.init_state()
         state = before.copy()
@@ -263,13 +272,15 @@ class NpEnv(ABEnv):
             raise StateError(f"{type(self).__name__}.{part}() must return the state")
         return state
 
-    def _legal(self, actions: NDArray[Any]) -> NDArray[np.float32]:
+    def _legal(self, actions: NDArray[Any]) -> NDArray[Any]:
         """Return the actions as the environment may use them: finite, and within their space."""
         space = self.action_space
-        expected = (self._num_envs, *space.shape)
+        expected = (self._num_envs, *(space.shape or ()))
         given = np.asarray(actions)
         if given.shape != expected:
             raise ValueError(f"actions have shape {given.shape}; expected {expected}")
+        if not isinstance(space, gymnasium.spaces.Box):
+            return _legal_choices(given, space)
         if given.dtype != np.float32:
             with np.errstate(over="ignore"):  # what is too large for float32 is clipped below
                 given = given.astype(np.float32)
@@ -397,6 +408,15 @@ class NpEnv(ABEnv):
             info={**blank.info, **parts.get("info", {})},
         )
         return self._state
+
+
+def _legal_choices(given: NDArray[Any], space: Any) -> NDArray[np.int64]:
+    """Return choices as int64; one that does not exist has no nearest neighbour to clip to."""
+    low = np.asarray(space.start)
+    high = low + (space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n) - 1
+    if given.dtype.kind not in "iu" or (given < low).any() or (given > high).any():
+        raise ValueError(f"actions must be integers from {low} to {high}, see {space}")
+    return given.astype(np.int64)
 
 
 _STATE = ("obs", "reward", "terminated", "truncated")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from gymnasium import spaces
 
+from motrix_envs.np.env import NpEnv
 from motrix_envs.testing.case import EnvCase
 from motrix_envs.testing.rollout import (
     Arrays,
@@ -58,9 +60,13 @@ class BehaviourTests(EnvCase):
                 )
 
     def test_actions_are_made_legal(self, name: str) -> None:
-        """Actions beyond their limits act like the limits, and NaN acts like 0."""
+        """Actions beyond their limits act like the limits, NaN like 0; no such choice raises."""
         given, legal = self.make(name, self.short(name)), self.make(name, self.short(name))
         space = given.action_space
+        if not isinstance(space, spaces.Box):
+            _require_no_such_choice(given)
+            legal.close()
+            return
         wild = random_actions(given, self.steps).copy()
         wild[:, 0], wild[:, 1], wild[:, 2] = np.nan, np.inf, space.low - 1
         tame = wild.copy()
@@ -190,3 +196,16 @@ class BehaviourTests(EnvCase):
                 "rest a term of rewards() too"
             )
         env.close()
+
+
+def _require_no_such_choice(env: NpEnv) -> None:
+    legal = random_actions(env, 1)[0]
+    for illegal in (legal + 10**6, legal - 10**6, legal + 0.5):
+        try:
+            env.step(illegal)
+        except ValueError:
+            continue
+        raise AssertionError(
+            f"the choices {illegal} do not exist, and step() took them: leave step() to NpEnv"
+        )
+    env.close()

@@ -11,6 +11,7 @@ import numpy as np
 from motrix_envs._overrides import apply_overrides
 from motrix_envs.base import EnvCfg, describe_fields
 from motrix_envs.errors import ConfigError, MotrixError
+from motrix_envs.np.actions import limits
 from motrix_envs.np.env import Camera, NpEnv
 from motrix_envs.testing.behaviour import BehaviourTests
 from motrix_envs.testing.repetition import RepetitionTests
@@ -39,17 +40,21 @@ class EnvContract(BehaviourTests, RepetitionTests):
     # Spaces and shapes
 
     def test_spaces(self, name: str) -> None:
-        """Observations and actions are flat boxes of float32, and actions have finite limits."""
+        """Observations are flat boxes of float32; actions too, with finite limits, or choices."""
         env = self.make(name)
-        boxes = {"observation_space": env.observation_space, "action_space": env.action_space}
-        for title, box in {**boxes, "state_space": env.state_space or env.action_space}.items():
+        space = env.action_space
+        boxes = {"observation_space": env.observation_space}
+        boxes |= {"state_space": env.state_space} if env.state_space else {}
+        if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
+            boxes |= {"action_space": space}
+        for title, box in boxes.items():
             assert isinstance(box, gymnasium.spaces.Box), f"make {title} a gymnasium.spaces.Box"
             assert box.dtype == np.float32, f"{title} is {box.dtype}: give it dtype np.float32"
             assert len(box.shape) == 1, f"{title} has shape {box.shape}: make it (size,)"
-        low, high = env.action_space.low, env.action_space.high
+        low, high = limits(space)
         assert np.isfinite(low).all(), "give every action a lower limit: Box(-1, 1, (size,))"
         assert np.isfinite(high).all(), "give every action an upper limit: Box(-1, 1, (size,))"
-        assert (low < high).all(), f"some action has no room between {low} and {high}"
+        assert np.all(low < high), f"some action has no room between {low} and {high}"
         env.close()
 
     def test_observation_layout(self, name: str) -> None:

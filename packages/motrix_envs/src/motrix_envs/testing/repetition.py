@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from motrix_envs.np.actions import MOST_ROWS
 from motrix_envs.testing.case import EnvCase
 from motrix_envs.testing.rollout import (
-    MOST_ROWS,
     first_difference,
     handed_out,
     identical,

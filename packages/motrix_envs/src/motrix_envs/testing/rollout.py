@@ -8,35 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from motrix_envs.np import actions
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.state import NpEnvState
-
-MOST_ROWS = 64
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def random_actions(env: NpEnv, steps: int, seed: int = 0) -> NDArray[np.float32]:
-    """Return actions within the action space, (steps, num_envs, action_dim).
-
-    A row's actions do not depend on how many rows there are, up to `MOST_ROWS`.
-    """
-    space = env.action_space
-    shape = (steps, max(MOST_ROWS, env.num_envs), *space.shape)
-    drawn = np.random.default_rng(seed).random(shape, np.float32)[:, : env.num_envs]
-    return (space.low + drawn * (space.high - space.low)).astype(np.float32)
+def random_actions(env: NpEnv, steps: int, seed: int = 0) -> NDArray[Any]:
+    """Return random actions for an environment, (steps, num_envs, ...)."""
+    return actions.random_actions(env.action_space, steps, env.num_envs, seed)
 
 
-def extreme_actions(env: NpEnv, steps: int) -> NDArray[np.float32]:
-    """Return the corners of the action space, each held by a row, (steps, num_envs, action_dim).
-
-    Row 0 holds all lower limits, row 1 all upper ones, and further rows draw theirs.
-    """
-    space = env.action_space
-    high = np.random.default_rng(0).random((env.num_envs, *space.shape)) < 0.5
-    high[:2] = [[False], [True]][: env.num_envs]
-    corners = np.where(high, space.high, space.low)
-    return np.broadcast_to(corners, (steps, *corners.shape))
+def extreme_actions(env: NpEnv, steps: int) -> NDArray[Any]:
+    """Return corners of an environment's action space, (steps, num_envs, ...)."""
+    return actions.extreme_actions(env.action_space, steps, env.num_envs)
 
 
 def handed_out(state: NpEnvState) -> Arrays:

@@ -35,6 +35,10 @@ class EvalOptions:
     """Key of the starts; by default derived from the run's own seed."""
     sim_backend: str | None = None
     """Physics engine; by default the one that the run was trained on."""
+    backend: str | None = None
+    """Where the policy acts: numpy, torch or jax; by default NumPy where that is possible."""
+    trust: tuple[str, ...] = ()
+    """Further packages from which the policy's class may be imported."""
     json: bool = False
     """Print JSON instead of a table."""
     runs: Path = Path("runs")
@@ -52,6 +56,8 @@ def evaluate(argv: list[str]) -> int:
         seed=options.seed,
         sim_backend=options.sim_backend,
         env_changes=changes,
+        framework=options.backend,
+        trusted=options.trust,
     )
     if options.json:
         print(json.dumps({"run": str(run.path), **result.to_dict()}, indent=2))
@@ -69,6 +75,8 @@ def evaluate_run(
     seed: int | None = None,
     sim_backend: str | None = None,
     env_changes: Mapping[str, Any] | None = None,
+    framework: str | None = None,
+    trusted: tuple[str, ...] = (),
 ) -> Evaluation:
     """Evaluate a checkpoint of a run in the environment it was trained in.
 
@@ -84,6 +92,8 @@ def evaluate_run(
         derived_seed(run.record["seed"], "report") if seed is None else seed,
         sim_backend,
         env_changes or {},
+        framework,
+        trusted,
     )
     with closing(env):
         return evaluation.evaluate(env, policy, episodes)

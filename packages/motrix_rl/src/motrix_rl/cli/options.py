@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import typing
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 from typing import Any, TypeVar
@@ -63,9 +65,34 @@ def parse(
     fields = [(name, type(cfg)) for name, cfg in groups.items()]
     whole = make_dataclass(options.__name__, fields, bases=(options,), kw_only=True)
     parsed: Any = tyro.cli(
-        whole, default=whole(**groups), args=list(argv), prog=prog, description=options.__doc__
+        whole,
+        default=whole(**groups),
+        args=list(argv),
+        prog=prog,
+        description=options.__doc__,
+        registry=_text_where_possible(),
     )
     return parsed, {name: _changed(cfg, getattr(parsed, name)) for name, cfg in groups.items()}
+
+
+def _text_where_possible() -> tyro.constructors.ConstructorRegistry:
+    """Return rules by which a field that takes text or an object takes text on a command line."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def text(info: tyro.constructors.PrimitiveTypeInfo) -> Any:
+        choices = typing.get_args(info.type)
+        if str not in choices or not any(dataclasses.is_dataclass(choice) for choice in choices):
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="TEXT",
+            instance_from_str=lambda words: words[0],
+            is_instance=lambda value: True,
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
 
 
 def _changed(default: Any, parsed: Any) -> dict[str, Any]:

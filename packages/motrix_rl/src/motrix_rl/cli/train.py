@@ -37,6 +37,8 @@ class TrainOptions:
     """Short for --rl.num-envs: environments that step together."""
     render: bool = False
     """Draw the environments while they train."""
+    init_from: Path | None = None
+    """Start from the policy of this run or checkpoint, of either framework."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     eval_episodes: int = 256
@@ -72,6 +74,7 @@ def train_with(
         changes["rl"],
         env_cfg_override=changes["env"],
         runs_root=options.runs,
+        init_from=options.init_from,
     )
     print(f"{name}: {rllib} on {backend}, {trainer.cfg.num_envs} environments")
     with ProgressLine() as line, _stopping(trainer):

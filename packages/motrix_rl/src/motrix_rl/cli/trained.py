@@ -1,4 +1,4 @@
-"""What `eval`, `play` and `record` begin with: a run, its environment and its policy."""
+"""What commands about a trained policy begin with: a run, its environment and its policy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from motrix_envs import registry as envs
 from motrix_envs._overrides import apply_overrides
 from motrix_envs.np.env import NpEnv
 
-from motrix_rl.checkpoint import read_policy
 from motrix_rl.cli.options import parse, peek, subject
-from motrix_rl.policy import MlpPolicy, check_contract
+from motrix_rl.contract import check_contract
+from motrix_rl.policy import Policy, load_policy
 from motrix_rl.runs import Run
 
 T = TypeVar("T")
@@ -61,13 +61,15 @@ def env_and_policy(
     seed: int,
     sim_backend: str | None,
     changes: Mapping[str, Any],
-) -> tuple[NpEnv, MlpPolicy]:
+    framework: str | None = None,
+    trusted: tuple[str, ...] = (),
+) -> tuple[NpEnv, Policy]:
     """Return the environment that a run was trained in, and its policy.
 
     Raises:
         MotrixError: The checkpoint cannot be read, or does not fit the environment.
     """
-    module, tensors = read_policy(run.checkpoint_folder(checkpoint))
+    policy = load_policy(run.checkpoint_folder(checkpoint), framework=framework, trusted=trusted)
     env = envs.make(
         run.record["env"],
         sim_backend or run.record.get("sim_backend"),
@@ -76,8 +78,8 @@ def env_and_policy(
         seed,
     )
     try:
-        check_contract(module, env)
-        return env, MlpPolicy(module, tensors)
+        check_contract(policy.contract, env)
     except BaseException:
         env.close()
         raise
+    return env, policy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from motrix_envs import registry as envs
+from motrix_envs.np.actions import random_actions
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.renderer import NpRenderer
 from motrix_envs.sim.viewer import Camera, has_display
@@ -22,7 +25,7 @@ from motrix_rl.evaluation import derived_seed
 from motrix_rl.runs import Run
 from motrix_rl.video import write_picture, write_video
 
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Act = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
 
 VIDEO_SECONDS = 4.0
 
@@ -66,6 +69,10 @@ class PlayOptions(WatchOptions):
 
     checkpoint: str = "latest"
     """Which checkpoint: latest, best, or its number of steps."""
+    backend: str | None = None
+    """Where the policy acts: numpy, torch or jax; by default NumPy where that is possible."""
+    trust: tuple[str, ...] = ()
+    """Further packages from which the policy's class may be imported."""
     runs: Path = Path("runs")
     """Folder of all runs."""
 
@@ -84,7 +91,7 @@ def view(argv: list[str]) -> int:
     cfg = envs.default.default_cfg(name)
     options, changes = parse(ViewOptions, rest, prog=f"motrix view {name}", env=cfg)
     env = envs.make(name, options.sim_backend, changes["env"], options.num_envs, options.seed)
-    act = _random_actions(env, np.random.default_rng(options.seed))
+    act = _random_actions(env, options.seed)
     with closing(env):
         _watch(env, act, options, Path(f"{name}-random.mp4"))
     return 0
@@ -116,7 +123,14 @@ def _trained(command: str, argv: list[str], kind: type[Any]) -> tuple[NpEnv, Act
     run, options, changes = open_run(command, argv, kind)
     seed = derived_seed(run.record["seed"], command) if options.seed is None else options.seed
     env, policy = env_and_policy(
-        run, options.checkpoint, options.num_envs, seed, options.sim_backend, changes
+        run,
+        options.checkpoint,
+        options.num_envs,
+        seed,
+        options.sim_backend,
+        changes,
+        options.backend,
+        options.trust,
     )
     return env, policy.act, options, run
 
@@ -168,7 +182,7 @@ def _steps(env: NpEnv, act: Act, limit: int | None) -> Iterator[int]:
     total = np.zeros(env.num_envs)
     while limit is None or step < limit:
         yield step
-        state = env.step(act(state.obs))
+        state = env.step(act(state.obs, state.done))
         step += 1
         total += state.reward
         for row in np.flatnonzero(state.done):
@@ -184,10 +198,12 @@ def _camera(env: NpEnv, options: WatchOptions) -> Camera | None:
     return replace(env.camera, **changes) if changes else None
 
 
-def _random_actions(env: NpEnv, generator: np.random.Generator) -> Act:
-    """Return a policy that draws uniformly from the action space, ±1 where it is unbounded."""
-    space = env.action_space
-    low = np.where(np.isfinite(space.low), space.low, -1).astype(np.float32)
-    high = np.where(np.isfinite(space.high), space.high, 1).astype(np.float32)
-    shape = (env.num_envs, *space.shape)
-    return lambda obs: generator.uniform(low, high, shape).astype(np.float32)
+def _random_actions(env: NpEnv, seed: int | None) -> Act:
+    """Return what draws uniformly from the action space, from ±1 where it is unbounded."""
+    seeds = itertools.count(secrets.randbits(32) if seed is None else seed)
+
+    def act(obs: NDArray[np.float32], started: NDArray[np.bool_]) -> NDArray[Any]:
+        drawn = random_actions(env.action_space, 1, env.num_envs, next(seeds), unbounded=1.0)
+        return np.asarray(drawn[0])
+
+    return act

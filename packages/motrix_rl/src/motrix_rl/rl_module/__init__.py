@@ -14,7 +14,12 @@ from motrix_rl.rl_module.annotations import (
     PublicAPI,
     override,
 )
-from motrix_rl.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI, ValueFunctionAPI
+from motrix_rl.rl_module.apis import (
+    InferenceOnlyAPI,
+    NormalizerAPI,
+    TargetNetworkAPI,
+    ValueFunctionAPI,
+)
 from motrix_rl.rl_module.catalog import Catalog
 from motrix_rl.rl_module.checkpointable import Checkpointable
 from motrix_rl.rl_module.checks import (
@@ -62,6 +67,7 @@ __all__ = [
     "MultiRLModule",
     "MultiRLModuleConfig",
     "MultiRLModuleSpec",
+    "NormalizerAPI",
     "NumpyRLModule",
     "OverrideToImplementCustomLogic",
     "OverrideToImplementCustomLogic_CallToSuperRecommended",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from motrix_rl.rl_module.columns import Columns
-from motrix_rl.rl_module.nested import transform
+from motrix_rl.rl_module.nested import aligned, rebuild, transform
 
 if TYPE_CHECKING:
     from motrix_rl.rl_module.module import RLModule
@@ -61,6 +62,16 @@ def initial_states(module: RLModule, rows: int) -> Any:
     """Return the initial state of a module for several rows, (rows, ...)."""
     state = module.to_numpy(module.get_initial_state())
     return transform(lambda leaf: np.broadcast_to(leaf, (rows, *leaf.shape)).copy(), state)
+
+
+def restarted(module: RLModule, state: Any, rows: NDArray[np.bool_]) -> Any:
+    """Return a recurrent state with some rows, (num_envs,), at the start of an episode again."""
+    fresh = initial_states(module, len(rows))
+
+    def choose(new: Any, old: Any) -> Any:
+        return np.where(rows.reshape(-1, *[1] * (np.ndim(old) - 1)), new, old)
+
+    return rebuild(state, [choose(new, old) for new, old in aligned(fresh, state)])
 
 
 def clip(actions: Any, space: gym.Space[Any] | None) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from motrix_rl.rl_module.aliases import Batch
 
 
@@ -34,6 +36,26 @@ class ValueFunctionAPI(abc.ABC):
 
         Returns:
             (batch,), or (batch, time).
+        """
+
+
+class NormalizerAPI(abc.ABC):
+    """A module that normalises what it sees by running statistics of its own.
+
+    A forward pass reads the statistics; whoever trains the module updates them between rollouts.
+    """
+
+    @abc.abstractmethod
+    def normalizes(self) -> bool:
+        """Tell whether this module does, or was made without."""
+
+    @abc.abstractmethod
+    def update_normalizer(self, observations: ArrayLike, states: ArrayLike | None = None) -> None:
+        """Take in what was seen.
+
+        Args:
+            observations: (n, ...), n > 0.
+            states: Privileged observations, (n, state_dim), where there are any.
         """
 
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from motrix_envs._plugins import installed_version
-from numpy.typing import NDArray
 
 from motrix_rl.errors import CheckpointError
 from motrix_rl.rl_module import documents, folders, states
@@ -19,7 +18,7 @@ from motrix_rl.rl_module.annotations import PublicAPI
 from motrix_rl.rl_module.class_paths import check_class_path, deserialize_type, serialize_type
 from motrix_rl.rl_module.errors import UntrustedClassError
 from motrix_rl.rl_module.folders import Content
-from motrix_rl.rl_module.tensors import Tensors
+from motrix_rl.verified import MANIFEST
 
 
 @PublicAPI(stability="alpha")
@@ -33,7 +32,7 @@ class Checkpointable(abc.ABC):
 
     STATE_FILE_NAME: ClassVar[str] = folders.WEIGHTS
     CLASS_AND_CTOR_ARGS_FILE_NAME: ClassVar[str] = folders.DOCUMENT
-    METADATA_FILE_NAME: ClassVar[str] = folders.MANIFEST
+    METADATA_FILE_NAME: ClassVar[str] = MANIFEST
 
     PORTABLE_KIND: ClassVar[str | None] = None
     """Classes with the same kind take each other's checkpoints: one policy in two frameworks.
@@ -100,7 +99,7 @@ class Checkpointable(abc.ABC):
             ValueError: A value cannot be stored.
         """
         target = Path(tempfile.mkdtemp() if path is None else path).expanduser().absolute()
-        folders.write_folder(target, self._content(state), self.get_metadata())
+        folders.write_folder(target, self.to_content(state), self.get_metadata())
         return str(target)
 
     def restore_from_path(self, path: str | Path, *, component: str | None = None) -> None:
@@ -118,7 +117,7 @@ class Checkpointable(abc.ABC):
         """
         folder = _existing(path)
         target = self if component is None else self._component(component)
-        target.set_state(_state(folders.read_folder(folder)))
+        target.set_state(state_of(folders.read_folder(folder)))
 
     @classmethod
     def from_checkpoint(
@@ -140,58 +139,21 @@ class Checkpointable(abc.ABC):
             StateMismatchError: Its state does not fit what its arguments construct.
         """
         folder = _existing(path)
-        content = folders.read_folder(folder)
-        made = cls._construct(content.document, trusted, kwargs)
-        made.set_state(_state(content))
-        return made
+        return cls.from_content(folders.read_folder(folder), trusted=trusted, **kwargs)
 
-    def to_document(self, state: StateDict | None = None) -> tuple[dict[str, Any], Tensors]:
-        """Return what `save_to_path` would write, for a larger checkpoint to hold.
+    def to_content(self, state: StateDict | None = None) -> Content:
+        """Return what `save_to_path` writes, for a larger checkpoint to hold.
 
         Args:
             state: What to keep instead of `get_state()`.
 
-        Returns:
-            A JSON document and arrays by name; only both together are the object.
-
         Raises:
-            ValueError: A value cannot be stored, or the object has components.
+            ValueError: A value cannot be stored.
         """
-        content = self._content(state)
-        if content.components:
-            raise ValueError("an object with components needs folders: use `save_to_path`")
-        return content.document, content.tensors
-
-    @classmethod
-    def from_document(
-        cls,
-        document: Mapping[str, Any],
-        tensors: Mapping[str, NDArray[Any]],
-        *,
-        trusted: Collection[str] = (),
-        **kwargs: Any,
-    ) -> Self:
-        """Return the object of a document that `to_document` made.
-
-        Args:
-            document: The JSON document.
-            tensors: The arrays.
-            trusted: As for `from_checkpoint`, as are the errors.
-            **kwargs: As for `from_checkpoint`.
-        """
-        content = Content(dict(document), dict(tensors))
-        made = cls._construct(content.document, trusted, kwargs)
-        made.set_state(_state(content))
-        return made
-
-    # Inside
-
-    def _content(self, state: StateDict | None) -> Content:
-        """Return what goes to disk."""
         parts = dict(self.get_checkpointable_components())
         own = self.get_state(not_components=list(parts)) if state is None else dict(state)
         inner = {
-            name: part._content(None if state is None else own.pop(name))
+            name: part.to_content(None if state is None else own.pop(name))
             for name, part in parts.items()
             if state is None or name in own
         }
@@ -199,6 +161,23 @@ class Checkpointable(abc.ABC):
         tensors = {p: np.asarray(x) for p, x in flat.items() if isinstance(x, _ARRAYS)}
         values = {p: _encode_value(p, x) for p, x in flat.items() if not isinstance(x, _ARRAYS)}
         return Content({**self._document(), "values": values}, tensors, inner)
+
+    @classmethod
+    def from_content(
+        cls, content: Content, *, trusted: Collection[str] = (), **kwargs: Any
+    ) -> Self:
+        """Return the object of what `to_content` gave.
+
+        Args:
+            content: What a folder holds.
+            trusted: As for `from_checkpoint`, as are the errors.
+            **kwargs: As for `from_checkpoint`.
+        """
+        made = cls._construct(content.document, trusted, kwargs)
+        made.set_state(state_of(content))
+        return made
+
+    # Inside
 
     def _document(self) -> dict[str, Any]:
         args, kwargs = self.get_ctor_args_and_kwargs()
@@ -268,7 +247,7 @@ def _encode_value(path: str, value: Any) -> Any:
         raise ValueError(f"cannot store {path!r} of the state: {error}") from error
 
 
-def _state(content: Content) -> StateDict:
+def state_of(content: Content) -> StateDict:
     """Return the whole state of a folder, components under their names."""
     values = content.document.get("values", {})
     if not isinstance(values, dict):
@@ -280,7 +259,7 @@ def _state(content: Content) -> StateDict:
     for name, part in content.components.items():
         if name in state:
             raise CheckpointError(f"damaged state: {name!r} occurs twice")
-        state[name] = _state(part)
+        state[name] = state_of(part)
     return state
 
 

@@ -15,6 +15,14 @@ class UnsupportedSpaceError(MotrixError, ValueError):
     """No built-in model or distribution serves this space."""
 
 
+class FrameworkNotFoundError(MotrixError, ValueError):
+    """No installed backend has this name."""
+
+
+class NotInNumpyError(MotrixError, ValueError):
+    """A network needs a framework: there is no implementation in plain NumPy."""
+
+
 class StateMismatchError(MotrixError, ValueError):
     """A state does not fit a module: entries are missing, unexpected or misshapen."""
 

@@ -11,8 +11,6 @@ folder is written beside its place and renamed, and verified before anything in 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -24,11 +22,18 @@ from typing import Any
 from motrix_rl.atomic import disk_errors, fsync_folder, json_bytes, write_synced
 from motrix_rl.errors import CheckpointError
 from motrix_rl.rl_module.tensors import Tensors, from_bytes, to_bytes
+from motrix_rl.verified import (
+    MANIFEST,
+    damaged,
+    entry,
+    parse_json,
+    read_manifest,
+    read_verified,
+)
 
 FORMAT = 1
 """Version of the layout; a reader refuses any other."""
 
-MANIFEST = "manifest.json"
 DOCUMENT = "module.json"
 WEIGHTS = "weights.safetensors"
 
@@ -69,7 +74,7 @@ def write_folder(path: Path, content: Content, metadata: Mapping[str, Any]) -> N
         CheckpointError: Something else is there, or the disk refuses.
         ValueError: An array or a value cannot be stored, or a name cannot be a folder.
     """
-    files = _files(content, metadata)
+    files = encode(content, metadata)
     temporary = path.with_name(f".tmp-motrix-{path.name}-{secrets.token_hex(4)}")
     with disk_errors(path, CheckpointError):
         if path.exists() and not is_folder(path) and (path.is_file() or any(path.iterdir())):
@@ -87,17 +92,18 @@ def write_folder(path: Path, content: Content, metadata: Mapping[str, Any]) -> N
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read_folder(path: Path, *, components: bool = True) -> Content:
+def read_folder(path: Path, *, components: bool = True, sha256: str | None = None) -> Content:
     """Read and verify a folder.
 
     Args:
         path: The folder.
         components: Whether the folders of its components are read as well.
+        sha256: Checksum of the folder's manifest, where a larger checkpoint vouches for it.
 
     Raises:
         CheckpointError: A file is missing, damaged or of another format; the message names it.
     """
-    return _read(path, components, None)
+    return _read(path, components, sha256)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -106,7 +112,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: There is no readable manifest.
     """
-    return dict(_manifest(path, _bytes(path, MANIFEST)).get("metadata", {}))
+    return dict(read_manifest(path, FORMAT).get("metadata", {}))
 
 
 def settled(path: Path) -> Path:
@@ -126,8 +132,12 @@ def _aside(path: Path) -> Path:
 # --- writing -------------------------------------------------------------------------------------
 
 
-def _files(content: Content, metadata: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return all files below a folder by relative path."""
+def encode(content: Content, metadata: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return all files below a folder by relative path.
+
+    Raises:
+        ValueError: An array or a value cannot be stored, or a name cannot be a folder.
+    """
     names = [check_component_name(name) for name in content.components]
     if len({name.casefold() for name in names}) < len(names):
         raise ValueError(f"some of these names differ only in case: {', '.join(sorted(names))}")
@@ -136,13 +146,10 @@ def _files(content: Content, metadata: Mapping[str, Any]) -> dict[str, bytes]:
     nested = {
         f"{name}/{path}": data
         for name, component in content.components.items()
-        for path, data in _files(component, metadata).items()
+        for path, data in encode(component, metadata).items()
     }
     listed = {**files, **{name: nested[name] for name in _manifests(names)}}
-    entries = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in sorted(listed.items())
-    }
+    entries = {name: entry(data) for name, data in sorted(listed.items())}
     manifest = {"format": FORMAT, "metadata": dict(metadata), "files": entries}
     return {**files, **nested, MANIFEST: json_bytes(manifest)}
 
@@ -173,72 +180,21 @@ def _install(temporary: Path, path: Path) -> None:
 
 
 def _read(path: Path, components: bool, sha256: str | None) -> Content:
-    raw = _bytes(path, MANIFEST)
-    if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
-        raise _damaged(path, MANIFEST, "it belongs to another checkpoint")
-    files = _manifest(path, raw)["files"]
-    document = _json(path, DOCUMENT, _verified(path, DOCUMENT, files))
+    files = read_manifest(path, FORMAT, sha256)["files"]
+    document = parse_json(path, DOCUMENT, read_verified(path, DOCUMENT, files))
     names = document.pop("components", None)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _damaged(path, DOCUMENT, "it does not list the components")
+        raise damaged(path, DOCUMENT, "it does not list the components")
     if set(files) != {DOCUMENT, WEIGHTS, *_manifests(names)}:
-        raise _damaged(path, MANIFEST, "it lists other files than this checkpoint has")
+        raise damaged(path, MANIFEST, "it lists other files than this checkpoint has")
+    weights = read_verified(path, WEIGHTS, files)
     try:
-        tensors = from_bytes(_verified(path, WEIGHTS, files))
-        inner = {
-            check_component_name(name): _read(
-                path / name, components, files[f"{name}/{MANIFEST}"].get("sha256", "")
-            )
-            for name in (names if components else ())
-        }
+        tensors = from_bytes(weights)
     except CheckpointError as error:
-        raise error if str(path) in str(error) else _damaged(path, WEIGHTS, str(error)) from error
-    except ValueError as error:
-        raise _damaged(path, DOCUMENT, str(error)) from error
-    return Content(document, tensors, inner)
-
-
-def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
-    manifest = _json(path, MANIFEST, raw)
-    version = manifest.get("format")
-    if type(version) is not int or version != FORMAT:
-        raise CheckpointError(
-            f"{path / MANIFEST} has format version {version!r}; this version of motrix-rl reads "
-            f"{FORMAT}. Read it with the version that wrote it."
-        )
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not all(isinstance(e, dict) for e in files.values()):
-        raise _damaged(path, MANIFEST, "it does not list the files")
-    return manifest
-
-
-def _verified(path: Path, name: str, files: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a file; what is parsed later is exactly what was verified."""
-    data, entry = _bytes(path, name), files.get(name, {})
-    if len(data) != entry.get("size"):
-        raise _damaged(path, name, f"it has {len(data)} bytes, not {entry.get('size')}")
-    if hashlib.sha256(data).hexdigest() != entry.get("sha256"):
-        raise _damaged(path, name, "its content is not what was written (SHA-256 differs)")
-    return data
-
-
-def _bytes(path: Path, name: str) -> bytes:
-    file = path / name
-    if not file.is_file():
-        raise CheckpointError(f"{path} is no complete checkpoint: {name} is missing")
-    with disk_errors(file, CheckpointError, doing="read"):
-        return file.read_bytes()
-
-
-def _json(path: Path, name: str, data: bytes) -> dict[str, Any]:
+        raise damaged(path, WEIGHTS, str(error)) from error
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, name, f"it is not JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise _damaged(path, name, "it is not a JSON object")
-    return document
-
-
-def _damaged(path: Path, name: str, problem: str) -> CheckpointError:
-    return CheckpointError(f"checkpoint {path} is damaged: {name}: {problem}")
+        sums = {check_component_name(n): files[f"{n}/{MANIFEST}"].get("sha256", "") for n in names}
+    except ValueError as error:
+        raise damaged(path, DOCUMENT, str(error)) from error
+    inner = {name: _read(path / name, True, sums[name]) for name in names if components}
+    return Content(document, tensors, inner)

@@ -21,6 +21,8 @@ class DefaultModelConfig:
 
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Widths of the hidden layers of an MLP encoder; also goes by `hidden`."""
+    vf_fcnet_hiddens: list[int] | None = None
+    """The same for a critic with an encoder of its own; None takes `fcnet_hiddens`."""
     fcnet_activation: Activation = "tanh"
     fcnet_use_layernorm: bool = False
     post_fcnet_hiddens: list[int] = field(default_factory=list)
@@ -48,7 +50,8 @@ class DefaultModelConfig:
     """`"uniform"`: within 1/sqrt(inputs), biases too. `"orthogonal"`: gain sqrt(2) in hidden
     layers, 0.01 in the policy's head, 1 in the value's; biases 0."""
     normalize_observations: bool = False
-    """Observations are normalised by running moments, which are part of the module."""
+    """Observations, privileged ones too, are normalised by running moments, which are part of
+    the module."""
     seed: int | None = None
     """Initial weights follow from it, the same in every framework; None draws one."""
     custom_model_config: dict[str, Any] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from motrix_rl.rl_module import states
 from motrix_rl.rl_module.aliases import StateDict
+from motrix_rl.rl_module.errors import NotInNumpyError
 from motrix_rl.rl_module.module import RLModule
 from motrix_rl.rl_module.networks import (
     LAYER_NORM_EPSILON,
@@ -41,7 +42,7 @@ class NumpyRLModule(RLModule):
             parts = {f"{name}.{role}": inner for role, inner in config.parts().items()}
         for part, inner in parts.items():
             if not isinstance(inner, MLPConfig):
-                raise ValueError(f"NumPy runs MLPs only, not {type(inner).__name__}")
+                raise NotInNumpyError(f"NumPy runs MLPs only, not {type(inner).__name__}")
             self._configs[part] = inner
         seed = draw_seed() if seed is None else seed
         self._arrays |= initial_values(below(name, config.parameters()), seed)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from motrix_envs.errors import ConfigError
@@ -12,7 +14,7 @@ from numpy.typing import ArrayLike
 from motrix_rl.rl_module import normaliser
 from motrix_rl.rl_module.aliases import Batch
 from motrix_rl.rl_module.annotations import override
-from motrix_rl.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from motrix_rl.rl_module.apis import InferenceOnlyAPI, NormalizerAPI, ValueFunctionAPI
 from motrix_rl.rl_module.catalog import Catalog
 from motrix_rl.rl_module.columns import Columns
 from motrix_rl.rl_module.distributions import Distribution
@@ -48,8 +50,10 @@ class PPOCatalog(Catalog):
                 "vf_share_layers = False"
             )
         critic = self.encoder_config
-        if self.state_space is not None:
-            critic = self.get_encoder_config(self.state_space, options)
+        if not options.vf_share_layers:
+            hidden = options.vf_fcnet_hiddens or options.fcnet_hiddens
+            seen = self.state_space or self.observation_space
+            critic = self.get_encoder_config(seen, replace(options, fcnet_hiddens=hidden))
         self.actor_critic_encoder_config = ActorCriticEncoderConfig(
             self.encoder_config, critic, shared=options.vf_share_layers
         )
@@ -95,11 +99,12 @@ class PPOCatalog(Catalog):
         return self.vf_head_config.build(framework)
 
 
-class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI):
+class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
     """Policy and value function; a framework's base class goes before this one.
 
-    State: `encoder/shared` or `encoder/actor` and `encoder/critic`, `pi`, `vf`, and `normalizer`
-    if observations are normalised. Stateful with `use_lstm`; then columns are (batch, time, ...),
+    State: `encoder/shared` or `encoder/actor` and `encoder/critic`, `pi`, `vf`, and, if
+    observations are normalised, `normalizer` and for privileged ones `state_normalizer`. Stateful
+    with `use_lstm`; then columns are (batch, time, ...),
     and a batch without time axis counts as one step.
     """
 
@@ -121,13 +126,23 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI):
         self.add_network("pi", catalog.pi_head_config, seed)
         self.add_network("vf", catalog.vf_head_config, seed)
         if catalog.options.normalize_observations:
-            shape = getattr(self.config.observation_space, "shape", None) or ()
-            self._write_moments(normaliser.initial_moments(shape))
+            for name, space in self._normalised_spaces().items():
+                shape = getattr(space, "shape", None) or ()
+                self._write_moments(name, normaliser.initial_moments(shape))
+
+    def _normalised_spaces(self) -> dict[str, gym.Space[Any] | None]:
+        spaces = {"normalizer": self.config.observation_space}
+        if self.config.state_space is not None:
+            spaces["state_normalizer"] = self.config.state_space
+        return spaces
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
-        """Return the value head, and the critic's encoder unless it is shared."""
-        return ["vf"] if self._shared else ["vf", "encoder.critic"]
+        """Return the value head and, unless it is shared, what comes before it."""
+        if self._shared:
+            return ["vf"]
+        normalised = self.normalizes() and self.config.state_space is not None
+        return ["vf", "encoder.critic", *(["state_normalizer"] if normalised else [])]
 
     @property
     def _shared(self) -> bool:
@@ -238,9 +253,9 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI):
         """Return features, and the columns of the recurrent state."""
         path = "encoder.shared" if self._shared else f"encoder.{role}"
         if role == "critic" and self.config.state_space is not None:
-            obs = batch[Columns.STATE]
+            obs = self._normalised(batch[Columns.STATE], "state_normalizer")
         else:
-            obs = self._normalised(batch[Columns.OBS])
+            obs = self._normalised(batch[Columns.OBS], "normalizer")
         if self._recurrent is None:
             return self.run_network(path, obs), {}
         state = batch[Columns.STATE_IN]
@@ -253,23 +268,31 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI):
 
     # Normaliser
 
-    def _normalised(self, obs: Any) -> Any:
-        if not self._ppo_catalog.options.normalize_observations:
+    def _normalised(self, obs: Any, name: str) -> Any:
+        if not self.normalizes():
             return obs
-        mean, variance = (self.read_buffer(f"normalizer.{name}") for name in ("mean", "variance"))
+        mean, variance = (self.read_buffer(f"{name}.{part}") for part in ("mean", "variance"))
         return normaliser.normalise(obs, mean, variance)
 
-    def update_normalizer(self, observations: ArrayLike) -> None:
-        """Take further observations (n, ...) into the normaliser; never called by a forward.
+    @override(NormalizerAPI)
+    def normalizes(self) -> bool:
+        """Tell whether the module was made with `normalize_observations`."""
+        return self._ppo_catalog.options.normalize_observations
+
+    @override(NormalizerAPI)
+    def update_normalizer(self, observations: ArrayLike, states: ArrayLike | None = None) -> None:
+        """Take in what was seen; never called by a forward. See `NormalizerAPI`.
 
         Raises:
             ConfigError: The module was made without `normalize_observations`.
         """
-        if not self._ppo_catalog.options.normalize_observations:
+        if not self.normalizes():
             raise ConfigError("this module has no normaliser: set normalize_observations = True")
-        moments = self.get_state("normalizer")["normalizer"]
-        self._write_moments(normaliser.updated(moments, observations))
+        for name, seen in (("normalizer", observations), ("state_normalizer", states)):
+            if seen is not None:
+                moments = self.get_state(name)[name]
+                self._write_moments(name, normaliser.updated(moments, seen))
 
-    def _write_moments(self, moments: normaliser.Moments) -> None:
-        for name, value in moments.items():
-            self.write_buffer(f"normalizer.{name}", value)
+    def _write_moments(self, name: str, moments: normaliser.Moments) -> None:
+        for part, value in moments.items():
+            self.write_buffer(f"{name}.{part}", value)

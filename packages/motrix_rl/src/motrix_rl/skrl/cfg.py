@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motrix_rl.base import BaseRLCfg
+from motrix_rl.rl_module.spec import RLModuleSpec
 
 
 @dataclass
 class PPOCfg(BaseRLCfg):
     """Proximal Policy Optimization (Schulman et al. 2017) as trained by skrl 2.1."""
 
+    rl_module: str | RLModuleSpec | None = None
+    """What is trained: the name of a module that a plugin declares, `package.module:Class`, or a
+    spec; by default PPO's own module, which the next four fields describe."""
     policy_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
     """Widths of the policy's hidden layers, each followed by an ELU."""
     value_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)

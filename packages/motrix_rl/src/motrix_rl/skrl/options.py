@@ -19,7 +19,7 @@ class SkrlParts:
         agent: PPO with a session, see `SessionAgent`.
         cfg: PPO's configuration.
         memory: Where a rollout is kept.
-        scaler: Running standard scaler, for observations and values.
+        scaler: Running standard scaler of values; observations are the module's business.
         scheduler: KL-adaptive learning rate.
         loop: Sequential trainer.
     """
@@ -54,15 +54,10 @@ def ppo_options(cfg: PPOCfg, parts: SkrlParts, env: Any) -> dict[str, Any]:
         "value_loss_scale": cfg.value_loss_scale,
         "kl_threshold": cfg.kl_threshold,
         "time_limit_bootstrap": cfg.time_limit_bootstrap,
-        "observation_preprocessor": parts.scaler,
-        "observation_preprocessor_kwargs": {"size": env.observation_space, "device": env.device},
         "value_preprocessor": parts.scaler,
         "value_preprocessor_kwargs": {"size": 1, "device": env.device},
         "experiment": dict(SILENT),
     }
-    if env.state_space is not None:
-        options["state_preprocessor"] = parts.scaler
-        options["state_preprocessor_kwargs"] = {"size": env.state_space, "device": env.device}
     if cfg.learning_rate_scheduler_kl_threshold > 0:
         options["learning_rate_scheduler"] = parts.scheduler
         options["learning_rate_scheduler_kwargs"] = {

@@ -6,9 +6,12 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
+
+from motrix_rl.rl_module.acting import clip
 
 
 class NpWrapping:
@@ -60,7 +63,7 @@ class NpWrapping:
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Step all environments; return observations, rewards, terminated, truncated, info."""
-        state = self._np_env.step(self.to_numpy(actions))
+        state = self._np_env.step(self._as_taken(self.to_numpy(actions)))
         self._has_reset_itself = self.num_envs == 1 and bool(state.done.any())
         obs = self._floats(state.obs)
         return (
@@ -70,6 +73,14 @@ class NpWrapping:
             self._flags(state.truncated[:, None]),
             self._info(state, obs),
         )
+
+    def _as_taken(self, actions: NDArray[Any]) -> NDArray[Any]:
+        """Return actions as the environment takes them: skrl knows rows of floats only."""
+        space = self._np_env.action_space
+        if isinstance(space, spaces.Box):
+            return actions
+        chosen: NDArray[Any] = clip(actions.reshape(-1, *(space.shape or ())), space)
+        return chosen
 
     def _info(self, state: NpEnvState, obs: Any) -> dict[str, Any]:
         info = dict(state.info)

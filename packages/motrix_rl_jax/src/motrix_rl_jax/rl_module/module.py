@@ -101,9 +101,9 @@ class FlaxRLModule(RLModule):
         return jnp.asarray(node).astype(jnp.float32)
 
     def _remove_part(self, name: str) -> None:
-        if "." not in name:
-            del self.parts[name]
+        self.parts.pop(name, None)
         self.params = states.without(self.params, [name])
+        self.buffers = states.without(self.buffers, [name])
 
     # Pure functions
 

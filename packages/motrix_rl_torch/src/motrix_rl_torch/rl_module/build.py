@@ -2,5 +2,6 @@
 
 from motrix_rl_torch.rl_module.networks import build_model
 from motrix_rl_torch.rl_module.ops import Ops
+from motrix_rl_torch.rl_module.ppo import PPOTorchRLModule as PPOModule
 
-__all__ = ["Ops", "build_model"]
+__all__ = ["Ops", "PPOModule", "build_model"]

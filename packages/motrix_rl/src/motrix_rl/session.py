@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from threading import Event
 from types import TracebackType
 from typing import Any
@@ -12,17 +12,30 @@ import numpy as np
 from motrix_envs.errors import MotrixError
 from motrix_envs.np.env import NpEnv
 
-from motrix_rl.checkpoint import Checkpoint
+from motrix_rl.base import BaseRLCfg
+from motrix_rl.checkpoint import Checkpoint, module_tensors
+from motrix_rl.contract import contract
+from motrix_rl.policy import with_contract
+from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.runs import Run, Status
-from motrix_rl.skrl.cfg import PPOCfg
 from motrix_rl.training_log import Progress, TrainingLog
 
-Export = Callable[[Any, int], Checkpoint]
 OnProgress = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What a training leaves beside its module."""
+
+    learner: Tensors = field(default_factory=dict)
+    """What only training needs: optimiser moments, value normaliser, random state."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """JSON of the same kind: learning rates, schedules."""
+
+
 class TrainingStopped(Exception):
-    """Raised inside skrl's loop at the end of a rollout, after the checkpoint is safe."""
+    """Raised inside a training loop at the end of a rollout, after the checkpoint is safe."""
 
 
 class DivergedError(MotrixError, ArithmeticError):
@@ -30,7 +43,7 @@ class DivergedError(MotrixError, ArithmeticError):
 
 
 class Session:
-    """Watches a training loop that is not ours; everything happens at the ends of rollouts.
+    """Watches a training loop, whoever wrote it; everything happens at the ends of rollouts.
 
     A context manager around the loop: whatever ends it, `run.json` says how and why. A stop that
     was asked for ends the block quietly; any other exception goes on.
@@ -38,8 +51,8 @@ class Session:
     Args:
         run: Where to write.
         env: The environments that are trained in.
+        module: What is trained.
         cfg: The configuration of the training.
-        export: Turns the agent into a checkpoint, given steps of the batch.
         stop: Set by whoever wants a checkpoint and an end at the next end of a rollout.
         on_progress: Called after every update.
     """
@@ -48,61 +61,78 @@ class Session:
         self,
         run: Run,
         env: NpEnv,
-        cfg: PPOCfg,
-        export: Export,
+        module: RLModule,
+        cfg: BaseRLCfg,
         stop: Event,
         on_progress: OnProgress | None = None,
     ) -> None:
         self._run = run
         self._env = env
+        self._module = module
         self._cfg = cfg
-        self._export = export
         self._stop = stop
         self._on_progress = on_progress
         self._log = TrainingLog(run, cfg.num_envs, cfg.max_batch_env_steps * cfg.num_envs)
         self._env_steps = 0
+        self._batch_steps = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the configured number of steps is reached."""
+        return self._batch_steps >= self._cfg.max_batch_env_steps
 
     def record(self) -> None:
         """Take in the environments' latest step."""
         assert self._env.state is not None
         self._log.record(self._env.state)
 
-    def after_step(self, batch_steps: int, agent: Any) -> None:
-        """Log and save if a rollout ends here.
+    def after_update(
+        self, batch_steps: int, scalars: Mapping[str, Any], learned: Callable[[], Learned]
+    ) -> None:
+        """Log an update and save if it is time to; the module is as the update left it.
 
         Args:
-            batch_steps: Steps of the batch so far.
-            agent: The skrl agent; what it tracked is taken from it.
+            batch_steps: Steps of the batch so far, whole rollouts.
+            scalars: What the update has to tell, numbers or sequences of them by name.
+            learned: Asked for the rest of the checkpoint when one is written. It may bring the
+                module up to date first.
 
         Raises:
             TrainingStopped: A stop was requested; the checkpoint is written.
-            DivergedError: A loss or a weight is not finite; nothing of it is saved.
+            DivergedError: A number or a weight is not finite; nothing of it is saved.
         """
-        if batch_steps % self._cfg.rollouts:
-            return
+        self._batch_steps = batch_steps
         self._env_steps = batch_steps * self._cfg.num_envs
-        self._report(agent.tracking_data)
-        last = batch_steps >= self._cfg.max_batch_env_steps
-        stopping = self._stop.is_set() and not last
-        if last or stopping or batch_steps % self._cfg.checkpoint_steps == 0:
-            self._save(self._export(agent, batch_steps))
+        self._report(scalars)
+        stopping = self._stop.is_set() and not self.done
+        if self.done or stopping or batch_steps % self._cfg.checkpoint_steps == 0:
+            self._save(learned())
         if stopping:
             raise TrainingStopped
 
-    def _report(self, tracked: dict[str, Sequence[float]]) -> None:
-        scalars = dict(tracked)
-        tracked.clear()
-        self._log.track(scalars)
+    def _report(self, scalars: Mapping[str, Any]) -> None:
+        self._log.track(dict(scalars))
         progress = self._log.write(self._env_steps)
         self._require_finite(scalars)
         if self._on_progress:
             self._on_progress(progress)
 
-    def _save(self, checkpoint: Checkpoint) -> None:
-        for group in (checkpoint.policy, checkpoint.learner):
-            self._require_finite(group)
-        logs = {"logs": self._log.offsets()}
-        self._run.save(self._env_steps, replace(checkpoint, state={**checkpoint.state, **logs}))
+    def _save(self, learned: Learned) -> None:
+        content = self._module.to_content()
+        self._require_finite(dict(module_tensors(content)))
+        self._require_finite(learned.learner)
+        counters = {
+            "batch_steps": self._batch_steps,
+            "env_steps": self._env_steps,
+            "updates": self._batch_steps // self._cfg.rollout_steps,
+        }
+        checkpoint = Checkpoint(
+            module=with_contract(content, contract(self._env)),
+            learner=learned.learner,
+            env=self._env.snapshot(),
+            state={**learned.state, "counters": counters, "logs": self._log.offsets()},
+        )
+        self._run.save(self._env_steps, checkpoint)
 
     def _require_finite(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():

@@ -1,0 +1,167 @@
+"""Modules of every kind are trained, saved, and act: PPO's own, somebody's own, choices."""
+
+import json
+import types
+
+import numpy as np
+import pytest
+from motrix_envs import registry as envs
+from motrix_envs.errors import ConfigError
+from motrix_rl import registry as rl
+from motrix_rl.evaluation import evaluate
+from motrix_rl.policy import load_policy
+from motrix_rl.rl_module import Columns, RLModuleSpec
+from motrix_rl.rl_module.frameworks import ppo_module
+
+OBS = np.random.default_rng(0).normal(0, 2, (9, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def own_module(backend, monkeypatch):
+    """A module of somebody's own, importable as `own_nets:Doubled`."""
+
+    class Doubled(ppo_module(backend)):
+        def _forward_inference(self, batch, **kwargs):
+            return self._twice(super()._forward_inference(batch, **kwargs))
+
+        def _forward_train(self, batch, **kwargs):
+            return self._twice(super()._forward_train(batch, **kwargs))
+
+        def _twice(self, output):
+            return {
+                **output,
+                Columns.ACTION_DIST_INPUTS: output[Columns.ACTION_DIST_INPUTS] * 2,
+            }
+
+    module = types.ModuleType("own_nets")
+    Doubled.__module__, Doubled.__qualname__ = "own_nets", "Doubled"
+    module.Doubled = Doubled
+    monkeypatch.setitem(__import__("sys").modules, "own_nets", module)
+    return Doubled
+
+
+# A module of one's own
+
+
+def test_a_module_by_import_string(make_trainer, own_module, backend):
+    run = make_trainer(rl_module="own_nets:Doubled").train()
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["rl"]["rl_module"] == "own_nets:Doubled"
+    policy = load_policy(run.path, trusted=("own_nets",))
+    assert type(policy.module) is own_module
+    assert policy.act(OBS).shape == (9, 1)
+
+
+def test_a_declared_module_by_name(make_trainer, own_module, backend, monkeypatch):
+    monkeypatch.setattr(rl.default, "table", dict(rl.default.table))
+    rl.default.module("own-net", "own_nets:Doubled")
+    assert make_trainer(rl_module="own-net", max_env_steps=32).train().checkpoints() == [32]
+    with pytest.raises(Exception, match=r"no RLModule named 'own-nte'.*own-net"):
+        make_trainer(rl_module="own-nte").train()
+
+
+def test_a_spec_with_options_of_its_own(make_trainer, backend):
+    options = {"fcnet_hiddens": [7], "vf_share_layers": False, "fcnet_use_layernorm": True}
+    spec = RLModuleSpec(model_config_dict=options)
+    tensors = make_trainer(rl_module=spec, max_env_steps=32).train().load().module.tensors
+    assert tensors["encoder/actor/0/kernel"].shape == (4, 7)
+    assert "encoder/actor/0_norm/scale" in tensors
+    assert not any("normalizer" in name for name in tensors)
+    assert tensors["pi/out/kernel"].shape == (7, 2), "the spread depends on the observation"
+
+
+def test_squashed_actions_train(make_trainer, backend):
+    options = {"fcnet_hiddens": [7], "vf_share_layers": False, "squash_actions": True}
+    spec = RLModuleSpec(model_config_dict=options)
+    run = make_trainer(rl_module=spec, max_env_steps=32).train()
+    assert np.abs(load_policy(run.path).act(100 * OBS)).max() <= 3
+    with pytest.raises(ConfigError, match="set entropy_loss_scale = 0"):
+        make_trainer(rl_module=spec, entropy_loss_scale=0.1).train()
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("nowhere:Net", "cannot be imported: No module named 'nowhere'"),
+        ("motrix_rl.registry:Nothing", "has no attribute 'Nothing'"),
+        ("motrix_rl.registry:RlRegistry", "is no RLModule class"),
+        ("motrix_rl.rl_module:PPONumpyRLModule", "PPONumpyRLModule is a module of numpy"),
+    ],
+)
+def test_what_is_no_module_for_this_trainer(make_trainer, tmp_path, choice, message):
+    with pytest.raises(ConfigError, match=message):
+        make_trainer(rl_module=choice).train()
+    assert not list(tmp_path.iterdir())
+
+
+def test_recurrent_modules_act_but_nobody_trains_them_yet(make_trainer, backend, tmp_path):
+    options = {"fcnet_hiddens": [8], "use_lstm": True, "lstm_cell_size": 8}
+    spec = RLModuleSpec(model_config_dict={**options, "vf_share_layers": False})
+    with pytest.raises(ConfigError, match=r"is recurrent\. .*choose options without use_lstm"):
+        make_trainer(rl_module=spec).train()
+    assert not list(tmp_path.iterdir())
+
+
+# Choices
+
+
+@pytest.mark.parametrize("name", ["test-choice", "test-choices"])
+def test_choices_are_learnt(make_trainer, backend, name):
+    trainer = make_trainer(
+        name,
+        num_envs=16,
+        rollouts=16,
+        mini_batches=4,
+        learning_epochs=4,
+        max_env_steps=16 * 16 * 12,
+        learning_rate=1e-2,
+        entropy_loss_scale=0.001,
+        learning_rate_scheduler_kl_threshold=0.0,
+    )
+    run = trainer.train()
+    env = envs.make(name, num_envs=16, seed=5)
+    result = evaluate(env, load_policy(run.path), episodes=16)
+    assert result.mean == result.length == 4, "every choice of every step is right"
+    env.close()
+    last = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert 0 < last["policy/entropy"] < 2
+    assert "policy/standard_deviation" not in last
+
+
+# Between frameworks
+
+
+def test_a_policy_goes_to_another_framework_and_is_trained_on(make_trainer, backend, tmp_path):
+    """Weights and normaliser of one backend are the start of a training in the other."""
+    other = {"torch": "jax", "jax": "torch"}[backend]
+    pytest.importorskip(f"motrix_rl_{other}")
+    first = make_trainer(max_env_steps=32).train()
+    obs = np.random.default_rng(0).normal(0, 2, (100, 4)).astype(np.float32)
+    here, there = (load_policy(first.path, framework=name) for name in (backend, other))
+    np.testing.assert_allclose(here.act(obs), there.act(obs), atol=1e-6, rtol=1e-6)
+
+    kept = []
+
+    class Spy(rl.default.trainer("skrl", other)):
+        def _inherit(self, module, env):
+            lineage = super()._inherit(module, env)
+            kept.append(module.act(obs)[0])
+            return lineage
+
+    changes = make_trainer().cfg.replace(max_env_steps=32)
+    override = {name: getattr(changes, name) for name in ("num_envs", "rollouts", "mini_batches")}
+    override |= {
+        "max_env_steps": 32,
+        "policy_hidden_layer_sizes": (8, 6),
+        "value_hidden_layer_sizes": (8, 6),
+        "share_policy_value_features": False,
+        "seed": 2,
+    }
+    second = Spy(
+        "cartpole", cfg_override=override, runs_root=tmp_path, init_from=first.path
+    ).train()
+    np.testing.assert_allclose(kept[0], here.act(obs), atol=1e-6, rtol=1e-6)
+    lineage = second.record["lineage"]
+    assert lineage["init_from"] == str(first.checkpoint_folder())
+    count = second.load().module.tensors["normalizer/count"]
+    assert count == 64, "the normaliser goes on counting"
