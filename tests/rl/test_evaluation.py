@@ -49,7 +49,7 @@ class Scripted:
 
 
 class Nothing:
-    def act(self, obs):
+    def act(self, obs, started=None):
         return np.zeros((len(obs), 1), np.float32)
 
 

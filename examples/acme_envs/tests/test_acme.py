@@ -84,7 +84,7 @@ def test_weights_of_the_reward():
 
 
 class Idle:
-    def act(self, obs):
+    def act(self, obs, started=None):
         return np.zeros((len(obs), 1), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Actions that need no policy: drawn at random, or from the corners of a space."""
+"""Actions: made legal, drawn at random, or from the corners of a space."""
 
 from __future__ import annotations
 
@@ -9,8 +9,44 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from motrix_envs.base import ActionSpace
+from motrix_envs.np.state import all_finite
 
 MOST_ROWS = 64
+
+
+def legal_actions(actions: NDArray[Any], space: ActionSpace, num_envs: int) -> NDArray[Any]:
+    """Return actions as an environment may use them, float32 of a Box, int64 of choices.
+
+    Args:
+        actions: (num_envs, *space.shape). In a Box, values outside are clipped, NaN becomes 0.
+        space: The action space.
+        num_envs: Number of rows.
+
+    Raises:
+        ValueError: The shape is another one, or a choice does not exist.
+    """
+    expected = (num_envs, *(space.shape or ()))
+    given = np.asarray(actions)
+    if given.shape != expected:
+        raise ValueError(f"actions have shape {given.shape}; expected {expected}")
+    if not isinstance(space, spaces.Box):
+        return _legal_choices(given, space)
+    if given.dtype != np.float32:
+        with np.errstate(over="ignore"):  # what is too large for float32 is clipped below
+            given = given.astype(np.float32)
+    legal: NDArray[np.float32] = np.minimum(np.maximum(given, space.low), space.high)
+    if not all_finite(legal):  # NaN is left, and infinity where the space has no bounds
+        given = np.nan_to_num(given, nan=0.0)
+        legal = np.minimum(np.maximum(given, space.low), space.high)
+    return legal
+
+
+def _legal_choices(given: NDArray[Any], space: ActionSpace) -> NDArray[np.int64]:
+    """Return choices as int64; one that does not exist has no nearest neighbour to clip to."""
+    low, high = limits(space)
+    if given.dtype.kind not in "iu" or (given < low).any() or (given > high).any():
+        raise ValueError(f"actions must be integers from {low} to {high}, see {space}")
+    return given.astype(np.int64)
 
 
 def random_actions(

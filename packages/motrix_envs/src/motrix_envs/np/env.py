@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,7 +16,15 @@ from numpy.typing import NDArray
 from motrix_envs import registry
 from motrix_envs.base import ABEnv, EnvCfg
 from motrix_envs.errors import ConfigError
-from motrix_envs.np.state import NpEnvState, StateError, flatten, unflatten, write_rows
+from motrix_envs.np.actions import legal_actions
+from motrix_envs.np.state import (
+    NpEnvState,
+    StateError,
+    all_finite,
+    flatten,
+    unflatten,
+    write_rows,
+)
 from motrix_envs.rng import RowStreams
 from motrix_envs.sim import Model, Simulation
 from motrix_envs.sim.viewer import Camera
@@ -219,9 +226,10 @@ class NpEnv(ABEnv):
         Raises:
             ValueError: The actions have another shape, or a choice does not exist.
         """
+        legal = legal_actions(actions, self.action_space, self._num_envs)
         before = self._state or self.init_state()
         state = before.copy()
-        state = self._returned("apply_action", self.apply_action(self._legal(actions), state))
+        state = self._returned("apply_action", self.apply_action(legal, state))
         diverged = self.physics_step()
         self._steps = self._steps + np.uint64(1)
         self.streams.step += np.uint32(1)
@@ -272,24 +280,6 @@ class NpEnv(ABEnv):
             raise StateError(f"{type(self).__name__}.{part}() must return the state")
         return state
 
-    def _legal(self, actions: NDArray[Any]) -> NDArray[Any]:
-        """Return the actions as the environment may use them: finite, and within their space."""
-        space = self.action_space
-        expected = (self._num_envs, *(space.shape or ()))
-        given = np.asarray(actions)
-        if given.shape != expected:
-            raise ValueError(f"actions have shape {given.shape}; expected {expected}")
-        if not isinstance(space, gymnasium.spaces.Box):
-            return _legal_choices(given, space)
-        if given.dtype != np.float32:
-            with np.errstate(over="ignore"):  # what is too large for float32 is clipped below
-                given = given.astype(np.float32)
-        legal: NDArray[np.float32] = np.minimum(np.maximum(given, space.low), space.high)
-        if not _all_finite(legal):  # NaN is left, and infinity where the space has no bounds
-            given = np.nan_to_num(given, nan=0.0)
-            legal = np.minimum(np.maximum(given, space.low), space.high)
-        return legal
-
     def _weigh(
         self, terms: Mapping[str, NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
@@ -310,7 +300,7 @@ class NpEnv(ABEnv):
         self, state: NpEnvState, before: NpEnvState, diverged: NDArray[np.bool_]
     ) -> NpEnvState:
         """Add what no author should have to think of: time limit, divergence, success."""
-        if not (_all_finite(state.obs) and _all_finite(state.reward)):
+        if not (all_finite(state.obs) and all_finite(state.reward)):
             finite = np.isfinite(state.obs).all(axis=1) & np.isfinite(state.reward)
             diverged = diverged | ~finite
         if limit := self._cfg.max_episode_steps:
@@ -410,15 +400,6 @@ class NpEnv(ABEnv):
         return self._state
 
 
-def _legal_choices(given: NDArray[Any], space: Any) -> NDArray[np.int64]:
-    """Return choices as int64; one that does not exist has no nearest neighbour to clip to."""
-    low = np.asarray(space.start)
-    high = low + (space.nvec if isinstance(space, gymnasium.spaces.MultiDiscrete) else space.n) - 1
-    if given.dtype.kind not in "iu" or (given < low).any() or (given > high).any():
-        raise ValueError(f"actions must be integers from {low} to {high}, see {space}")
-    return given.astype(np.int64)
-
-
 _STATE = ("obs", "reward", "terminated", "truncated")
 
 
@@ -441,12 +422,6 @@ def _join(
     """Return the components side by side, of all rows or of some."""
     parts = components.values() if rows is None else [part[rows] for part in components.values()]
     return np.concatenate(list(parts), axis=1, dtype=np.float32)
-
-
-def _all_finite(array: NDArray[np.float32]) -> bool:
-    """Whether no number is NaN or infinite; an overflowing sum is looked at again."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
 
 
 def _with_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,3 +136,9 @@ def unflatten(flat: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
             node = node.setdefault(part, {})
         node[name] = np.array(value)
     return tree
+
+
+def all_finite(array: NDArray[np.float32]) -> bool:
+    """Whether no number is NaN or infinite; an overflowing sum is looked at again."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
