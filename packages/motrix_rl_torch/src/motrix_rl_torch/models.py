@@ -23,6 +23,18 @@ class Spread:
     stddev: torch.Tensor
 
 
+@dataclass
+class Latest:
+    """What the policy computed last; a torch module takes its time to set attributes itself."""
+
+    dist: Any = None
+    """The action distribution."""
+    seen: torch.Tensor | None = None
+    """The observations, as long as the value has not been asked for."""
+    values: torch.Tensor | None = None
+    """Their values, which came with the distribution."""
+
+
 class ModuleModel(Model):
     """A module in both roles, "policy" and "value", so that one optimiser trains all of it.
 
@@ -37,9 +49,7 @@ class ModuleModel(Model):
         dist_cls = module.get_train_action_dist_cls()
         assert dist_cls is not None  # `check_module` saw to it
         self._dist_cls: type[Distribution] = dist_cls
-        self._dist: Any = None
-        self._seen: torch.Tensor | None = None
-        self._values: torch.Tensor | None = None
+        self._latest = Latest()
 
     def act(self, inputs: dict[str, Any], *, role: str = "") -> Output:
         """Return sampled actions for the role "policy", values (num_envs, 1) for "value"."""
@@ -51,20 +61,22 @@ class ModuleModel(Model):
 
     def _act(self, inputs: dict[str, Any]) -> Output:
         output = self.module.forward_train(batch_of(inputs))
-        # Kept for the value that is asked next, about the very same observations.
-        self._seen, self._values = inputs["observations"], output.get(Columns.VF_PREDS)
-        self._dist = self._dist_cls.from_logits(output[Columns.ACTION_DIST_INPUTS])
+        dist = self._dist_cls.from_logits(output[Columns.ACTION_DIST_INPUTS])
+        self._latest.dist = dist
+        self._latest.seen = inputs["observations"]
+        self._latest.values = output.get(Columns.VF_PREDS)
         rows = len(inputs["observations"])
         if "taken_actions" in inputs:
             actions = inputs["taken_actions"]
-            logp = self._dist.logp(actions.reshape(rows, *(self.action_space.shape or ())))
+            logp = dist.logp(actions.reshape(rows, *(self.action_space.shape or ())))
         else:
-            actions, logp = self._dist.sample(return_logp=True)
+            actions, logp = dist.sample(return_logp=True)
         return actions.reshape(rows, -1), {"log_prob": logp.unsqueeze(-1)}
 
     def _value(self, inputs: dict[str, Any]) -> torch.Tensor:
-        values = self._values if self._seen is inputs["observations"] else None
-        self._seen = self._values = None
+        latest = self._latest
+        values = latest.values if latest.seen is inputs["observations"] else None
+        latest.seen = latest.values = None
         if values is None:
             values = cast("ValueFunctionAPI", self.module).compute_values(batch_of(inputs))
             assert values is not None
@@ -72,9 +84,9 @@ class ModuleModel(Model):
 
     def get_entropy(self, *, role: str = "") -> torch.Tensor:
         """Return the entropy of the latest distribution, (num_envs, 1)."""
-        entropy: torch.Tensor = self._dist.entropy()
+        entropy: torch.Tensor = self._latest.dist.entropy()
         return entropy.unsqueeze(-1)
 
     def distribution(self, *, role: str = "") -> Spread:
         """Return what is logged of the latest distribution."""
-        return Spread(spread_of(self._dist))
+        return Spread(spread_of(self._latest.dist))

@@ -121,6 +121,9 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
         if not isinstance(self.catalog, PPOCatalog):
             raise ConfigError(f"PPO needs a PPOCatalog, not {type(self.catalog).__name__}")
         catalog = self._ppo_catalog = self.catalog
+        self._shared = catalog.actor_critic_encoder_config.shared
+        encoder = catalog.encoder_config
+        self._recurrent = encoder if isinstance(encoder, RecurrentEncoderConfig) else None
         seed = catalog.options.seed
         self.add_network("encoder", catalog.actor_critic_encoder_config, seed)
         self.add_network("pi", catalog.pi_head_config, seed)
@@ -143,15 +146,6 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
             return ["vf"]
         normalised = self.normalizes() and self.config.state_space is not None
         return ["vf", "encoder.critic", *(["state_normalizer"] if normalised else [])]
-
-    @property
-    def _shared(self) -> bool:
-        return self._ppo_catalog.actor_critic_encoder_config.shared
-
-    @property
-    def _recurrent(self) -> RecurrentEncoderConfig | None:
-        config = self._ppo_catalog.encoder_config
-        return config if isinstance(config, RecurrentEncoderConfig) else None
 
     # Specs
 
@@ -209,7 +203,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     @override(RLModule)
     def _forward_inference(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
-        features, state = self._encode(batch, "actor")
+        features, state = self._encode(self._normalised(batch), "actor")
         return {Columns.ACTION_DIST_INPUTS: self.run_network("pi", features), **state}
 
     @override(RLModule)
@@ -222,6 +216,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     @override(RLModule)
     def _forward_train(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
+        batch = self._normalised(batch)
         features, state = self._encode(batch, "actor")
         critic = features
         if not self._shared:
@@ -231,7 +226,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
                 state[Columns.STATE_OUT]["critic"] = moved[Columns.STATE_OUT]["critic"]
         return {
             Columns.ACTION_DIST_INPUTS: self.run_network("pi", features),
-            Columns.VF_PREDS: self.run_network("vf", critic)[..., 0],
+            Columns.VF_PREDS: self.run_network("vf", critic).squeeze(-1),
             Columns.EMBEDDINGS: critic,
             **state,
         }
@@ -246,16 +241,15 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
         if self.config.inference_only:
             raise RuntimeError("a module for inference only has no value function")
         if embeddings is None:
-            embeddings, _ = self._encode(batch, "actor" if self._shared else "critic")
-        return self.run_network("vf", embeddings)[..., 0]
+            role = "actor" if self._shared else "critic"
+            embeddings, _ = self._encode(self._normalised(batch), role)
+        return self.run_network("vf", embeddings).squeeze(-1)
 
     def _encode(self, batch: Batch, role: str) -> tuple[Any, dict[str, Any]]:
-        """Return features, and the columns of the recurrent state."""
+        """Return features of normalised observations, and the columns of the recurrent state."""
         path = "encoder.shared" if self._shared else f"encoder.{role}"
-        if role == "critic" and self.config.state_space is not None:
-            obs = self._normalised(batch[Columns.STATE], "state_normalizer")
-        else:
-            obs = self._normalised(batch[Columns.OBS], "normalizer")
+        privileged = role == "critic" and self.config.state_space is not None
+        obs = batch[Columns.STATE if privileged else Columns.OBS]
         if self._recurrent is None:
             return self.run_network(path, obs), {}
         state = batch[Columns.STATE_IN]
@@ -268,11 +262,25 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     # Normaliser
 
-    def _normalised(self, obs: Any, name: str) -> Any:
+    def _normalised(self, batch: Batch) -> Batch:
+        """Return a batch with normalised observations, privileged ones too where there are any."""
         if not self.normalizes():
-            return obs
-        mean, variance = (self.read_buffer(f"{name}.{part}") for part in ("mean", "variance"))
-        return normaliser.normalise(obs, mean, variance)
+            return batch
+        names = {Columns.OBS: "normalizer"}
+        if self.config.state_space is not None and not self.config.inference_only:
+            names[Columns.STATE] = "state_normalizer"
+        return {
+            **batch,
+            **{
+                column: normaliser.normalise(
+                    batch[column],
+                    self.read_buffer(f"{name}.mean"),
+                    self.read_buffer(f"{name}.variance"),
+                )
+                for column, name in names.items()
+                if column in batch
+            },
+        }
 
     @override(NormalizerAPI)
     def normalizes(self) -> bool:

@@ -14,6 +14,12 @@ class Ops:
     xp: ClassVar[Any] = jnp
 
     @staticmethod
+    def halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """By `split`."""
+        first, second = jnp.split(x, 2, axis=-1)
+        return first, second
+
+    @staticmethod
     def logsumexp(x: jax.Array) -> jax.Array:
         """By `jax.nn`."""
         return jax.nn.logsumexp(x, axis=-1, keepdims=True)

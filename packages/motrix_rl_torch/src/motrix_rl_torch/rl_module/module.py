@@ -68,7 +68,14 @@ class TorchRLModule(nn.Module, RLModule):
 
     def run_network(self, path: str, *inputs: Any) -> Any:
         """Return what a network makes of inputs; see `RLModule.run_network`."""
-        return self.get_submodule(path)(*inputs)
+        return self._part(path.split("."))(*inputs)
+
+    def _part(self, names: list[str]) -> nn.Module:
+        """Return a nested module; `get_submodule` costs ten times as much."""
+        part: nn.Module = self
+        for name in names:
+            part = part._modules[name]  # type: ignore[assignment]
+        return part
 
     def write_buffer(self, path: str, array: NDArray[Any]) -> None:
         """Create or replace a buffer; see `RLModule.write_buffer`."""
@@ -84,7 +91,10 @@ class TorchRLModule(nn.Module, RLModule):
 
     def read_buffer(self, path: str) -> torch.Tensor:
         """Return a buffer as float32."""
-        return self.get_buffer(path).to(torch.float32)
+        *owners, name = path.split(".")
+        buffer = self._part(owners)._buffers[name]
+        assert buffer is not None
+        return buffer.to(torch.float32)
 
     # State
 

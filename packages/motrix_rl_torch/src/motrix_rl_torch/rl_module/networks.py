@@ -19,10 +19,11 @@ from torch.nn import functional
 
 State = dict[str, torch.Tensor]
 
+# In place where the gradient needs no more than the result: nobody else sees what a layer put out.
 _ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "elu": functional.elu,
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "elu": functional.elu_,
     "silu": functional.silu,
     "gelu": functional.gelu,
     "linear": lambda x: x,

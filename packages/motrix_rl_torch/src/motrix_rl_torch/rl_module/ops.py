@@ -14,6 +14,12 @@ class Ops:
     xp: ClassVar[Any] = torch
 
     @staticmethod
+    def halves(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """By `chunk`: the gradients of two slices would be two arrays of zeros and a sum."""
+        first, second = x.chunk(2, dim=-1)
+        return first, second
+
+    @staticmethod
     def logsumexp(x: torch.Tensor) -> torch.Tensor:
         """By torch."""
         return torch.logsumexp(x, dim=-1, keepdim=True)
@@ -30,8 +36,8 @@ class Ops:
 
     @staticmethod
     def stop_gradient(x: torch.Tensor) -> torch.Tensor:
-        """By `detach`."""
-        return x.detach()
+        """By `detach`, which costs as much as an addition where there is nothing to stop."""
+        return x.detach() if x.requires_grad else x
 
     @staticmethod
     def constant(array: Any, like: torch.Tensor) -> torch.Tensor:

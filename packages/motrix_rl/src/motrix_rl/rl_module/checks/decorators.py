@@ -121,9 +121,10 @@ def _check(owner: Any, data: Any, attr_name: str, what: str, cache: bool) -> Non
 
 def _structure(data: Any) -> Any:
     """Return something hashable that is equal for data of equal structure."""
+    # Most leaves are tensors, and this runs with every pass: the common case comes first.
+    shape = getattr(data, "shape", None)
+    if shape is not None:
+        return type(data), shape, getattr(data, "dtype", None)
     if isinstance(data, Mapping):
         return tuple([(key, _structure(value)) for key, value in data.items()])
-    shape = getattr(data, "shape", None)
-    if shape is None:
-        return type(data)
-    return type(data), tuple(shape), getattr(data, "dtype", None)
+    return type(data)

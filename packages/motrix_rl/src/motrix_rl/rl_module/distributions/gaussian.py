@@ -23,13 +23,15 @@ class DiagGaussian(Distribution):
     Args:
         loc: Means, (..., action_dim).
         scale: Standard deviations, (..., action_dim).
+        log_scale: Their logarithms, where they are known.
     """
 
     LOG_STD_BOUNDS: ClassVar[tuple[float, float]] = (-20.0, 2.0)
     """Where `from_logits` clips the log-std: what skrl does, and no sample is infinite."""
 
-    def __init__(self, loc: Any, scale: Any) -> None:
+    def __init__(self, loc: Any, scale: Any, log_scale: Any = None) -> None:
         self.loc, self.scale = loc, scale
+        self._log_scale = self.ops.xp.log(scale) if log_scale is None else log_scale
 
     @staticmethod
     def required_input_dim(space: gym.Space[Any]) -> int:
@@ -41,21 +43,25 @@ class DiagGaussian(Distribution):
 
     @classmethod
     def _from_logits(cls, logits: Any, **options: Any) -> Self:
-        half = logits.shape[-1] // 2
-        loc, log_std = logits[..., :half], logits[..., half:]
-        return cls(loc, cls.ops.xp.exp(log_std.clip(*cls.LOG_STD_BOUNDS)), **options)
+        loc, log_std = cls.ops.halves(logits)
+        log_std = log_std.clip(*cls.LOG_STD_BOUNDS)
+        return cls(loc, cls.ops.xp.exp(log_std), log_scale=log_std, **options)
 
-    def _normal(self, shape: Shape, rng: Any) -> Any:
+    def _normal(self, shape: Shape, rng: Any) -> tuple[Any, Any]:
+        """Return samples of the Gaussian and their log-densities."""
         noise = self.ops.normal((*shape, *self.loc.shape), self.loc, rng)
-        return self.loc + self.scale * noise
+        return self.loc + self.scale * noise, self._logp_of_noise(noise)
 
     def _draw(self, shape: Shape, rng: Any) -> tuple[Any, Any]:
-        value = self._normal(shape, rng)
-        return value, self._normal_logp(value)
+        return self._normal(shape, rng)
 
     def _normal_logp(self, value: Any) -> Any:
-        z = (value - self.loc) / self.scale
-        return (-0.5 * z**2 - self.ops.xp.log(self.scale) - 0.5 * _LOG_2PI).sum(-1)
+        return self._logp_of_noise((value - self.loc) / self.scale)
+
+    def _logp_of_noise(self, z: Any) -> Any:
+        """Return the log-density of values that are z standard deviations from the mean."""
+        constant = 0.5 * _LOG_2PI * z.shape[-1]
+        return -(0.5 * z * z + self._log_scale).sum(-1) - constant
 
     def logp(self, value: Any) -> Any:
         """Return the log-density of actions, (...)."""
@@ -63,14 +69,13 @@ class DiagGaussian(Distribution):
 
     def kl(self, other: DiagGaussian) -> Any:
         """Return the divergence; see `Distribution`."""
-        log = self.ops.xp.log
         ratio = (self.scale / other.scale) ** 2
         distance = ((self.loc - other.loc) / other.scale) ** 2
-        return (0.5 * (ratio + distance - 1) + log(other.scale) - log(self.scale)).sum(-1)
+        return (0.5 * (ratio + distance - 1) + other._log_scale - self._log_scale).sum(-1)
 
     def entropy(self) -> Any:
         """Return the entropy in nats."""
-        return (0.5 + 0.5 * _LOG_2PI + self.ops.xp.log(self.scale)).sum(-1)
+        return (0.5 + 0.5 * _LOG_2PI + self._log_scale).sum(-1)
 
     def to_deterministic(self) -> Deterministic:
         """Return the mean."""
@@ -87,12 +92,20 @@ class SquashedGaussian(DiagGaussian):
         scale: Standard deviations of u.
         low: Lower bounds of the action, a number or (action_dim,).
         high: Upper bounds.
+        log_scale: Logarithms of the scales, where they are known.
     """
 
     LOG_STD_BOUNDS: ClassVar[tuple[float, float]] = (-5.0, 2.0)
 
-    def __init__(self, loc: Any, scale: Any, low: Any = -1.0, high: Any = 1.0) -> None:
-        super().__init__(loc, scale)
+    def __init__(
+        self,
+        loc: Any,
+        scale: Any,
+        low: Any = -1.0,
+        high: Any = 1.0,
+        log_scale: Any = None,
+    ) -> None:
+        super().__init__(loc, scale, log_scale)
         low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
         if not np.all(np.isfinite(low) & np.isfinite(high) & (low < high)):
             raise ValueError("a SquashedGaussian needs finite bounds with low < high")
@@ -104,8 +117,8 @@ class SquashedGaussian(DiagGaussian):
         return self._middle + self._half * self.ops.xp.tanh(u)
 
     def _draw(self, shape: Shape, rng: Any) -> tuple[Any, Any]:
-        u = self._normal(shape, rng)
-        return self._squash(u), self._squashed_logp(u)
+        u, logp = self._normal(shape, rng)
+        return self._squash(u), logp - self._log_slope(u)
 
     def logp(self, value: Any) -> Any:
         """Return the log-density of actions; prefer `return_logp`, which needs no inverse.
@@ -117,10 +130,13 @@ class SquashedGaussian(DiagGaussian):
         return self._squashed_logp(self.ops.xp.arctanh(y.clip(-edge, edge)))
 
     def _squashed_logp(self, u: Any) -> Any:
+        return self._normal_logp(u) - self._log_slope(u)
+
+    def _log_slope(self, u: Any) -> Any:
+        """Return the logarithm of the Jacobian determinant of the squashing, (...)."""
         # log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), which does not underflow for large u.
         softplus = self.ops.xp.logaddexp(-2.0 * u, self.ops.xp.zeros_like(u))
-        log_slope = 2.0 * (math.log(2.0) - u - softplus) + self._log_half
-        return self._normal_logp(u) - log_slope.sum(-1)
+        return (2.0 * (math.log(2.0) - u - softplus) + self._log_half).sum(-1)
 
     def kl(self, other: Any) -> Any:
         """Raise: there is no closed form here."""

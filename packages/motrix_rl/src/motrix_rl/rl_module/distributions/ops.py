@@ -20,6 +20,10 @@ class ArrayOps(Protocol):
     xp: ClassVar[Any]
 
     @staticmethod
+    def halves(x: Any) -> tuple[Any, Any]:
+        """Return the first and the second half of the last axis."""
+
+    @staticmethod
     def logsumexp(x: Any) -> Any:
         """Return log(sum(exp(x))) over the last axis, which stays with size 1."""
 
@@ -56,6 +60,12 @@ class NumpyOps:
     """NumPy; randomness comes from a `numpy.random.Generator`."""
 
     xp: ClassVar[Any] = np
+
+    @staticmethod
+    def halves(x: Any) -> tuple[Any, Any]:
+        """See `ArrayOps`."""
+        half = x.shape[-1] // 2
+        return x[..., :half], x[..., half:]
 
     @staticmethod
     def logsumexp(x: Any) -> Any:
