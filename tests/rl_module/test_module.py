@@ -18,6 +18,8 @@ from motrix_rl.rl_module import (
     TargetNetworkAPI,
     ViewRequirement,
 )
+from motrix_rl.rl_module.acting import clip
+from motrix_rl.rl_module.distributions import Deterministic
 
 OBS, ACT = spaces.Box(-1, 1, (3,)), spaces.Discrete(2)
 CONFIG = RLModuleConfig(OBS, ACT)
@@ -236,6 +238,22 @@ def test_inference_only_deletes_nested_parts():
     assert hasattr(Parts(CONFIG), "vf")
 
 
+def test_for_inference_is_a_smaller_copy():
+    options = {"hidden": [4], "vf_share_layers": False}
+    module = PPONumpyRLModule(
+        observation_space=OBS, action_space=ACT, model_config={**options, "seed": 1}
+    )
+    acting, obs = module.for_inference(), np.ones((2, 3), np.float32)
+    assert acting.inference_only
+    assert set(acting.get_state()["encoder"]) == {"actor"}
+    assert acting.act(obs)[0].tolist() == module.act(obs)[0].tolist()
+    assert not module.inference_only
+    assert "vf" in module.get_state()
+    assert acting.for_inference() is acting
+    plain = Plain(CONFIG)
+    assert plain.for_inference() is plain
+
+
 # View requirements
 
 
@@ -327,6 +345,39 @@ def test_actions_start_where_their_space_does():
         model_config={"hidden": [4], "seed": 1},
     )
     assert set(module.act(np.random.default_rng(0).normal(size=(50, 3)))[0].tolist()) <= {7, 8}
+
+
+def test_clipping_keeps_the_digits_of_bounds():
+    wide = spaces.Box(np.array([0.1, -1]), np.array([0.2, np.inf]), dtype=np.float64)
+    found = clip(np.array([[0, 1e30], [1, -2]], np.float32), wide)
+    assert found.dtype == np.float64
+    assert found.tolist() == [[0.1, np.float32(1e30)], [0.2, -1]]
+    whole = clip(np.array([[1.7, 9, -3]], np.float32), spaces.Box(0, 5, (3,), np.int64))
+    assert (whole.dtype, whole.tolist()) == (np.int64, [[1, 5, 0]])
+
+
+class Watching(Plain):
+    """Nested observations, and a memory."""
+
+    def get_initial_state(self):
+        return {"h": np.zeros(1, np.float32)}
+
+    def get_inference_action_dist_cls(self):
+        return Deterministic
+
+    def _forward_inference(self, batch, **kwargs):
+        state = {"h": batch["state_in"]["h"] + 1}
+        return {"action_dist_inputs": batch["obs"]["eye"] + state["h"], "state_out": state}
+
+
+def test_nested_observations_with_a_memory():
+    eye = spaces.Dict({"ear": OBS, "eye": OBS})
+    module = Watching(observation_space=eye, action_space=spaces.Box(-9, 9, (3,)))
+    obs = {"ear": np.zeros((5, 3)), "eye": np.zeros((5, 3))}
+    _, state = module.act(obs)
+    actions, state = module.act(obs, state)
+    assert state["h"].tolist() == [[2]] * 5
+    assert actions.tolist() == [[2] * 3] * 5
 
 
 def test_numpy_runs_mlps_only():

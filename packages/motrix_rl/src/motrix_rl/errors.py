@@ -23,3 +23,7 @@ class ContractError(CheckpointError):
 
 class RunError(MotrixError, ValueError):
     """A run folder cannot be created, found, read or written."""
+
+
+class ExportError(MotrixError, ValueError):
+    """A policy cannot be written as a function of tensors, or the file is not the policy."""

@@ -19,6 +19,7 @@ motrix: train robots on the CPU
   motrix view ENV             watch an environment that takes random actions
   motrix play [RUN|ENV]       watch a trained policy, by default the newest one
   motrix record RUN|ENV       write a video of a trained policy
+  motrix export RUN|ENV       write a trained policy as a file that runs without Motrix
   motrix bench ENV            compare the physics engines that are installed
 
 `motrix COMMAND --help` explains a command; `motrix train ENV --help` lists every field of the
@@ -33,6 +34,7 @@ _COMMANDS = {
     "view": "motrix_rl.cli.watch:view",
     "play": "motrix_rl.cli.watch:play",
     "record": "motrix_rl.cli.watch:record",
+    "export": "motrix_rl.cli.export:export",
     "bench": "motrix_rl.cli.bench:bench",
 }
 

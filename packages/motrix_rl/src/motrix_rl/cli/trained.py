@@ -58,9 +58,9 @@ def env_and_policy(
     run: Run,
     checkpoint: str,
     num_envs: int,
-    seed: int,
-    sim_backend: str | None,
-    changes: Mapping[str, Any],
+    seed: int | None = None,
+    sim_backend: str | None = None,
+    changes: Mapping[str, Any] | None = None,
     framework: str | None = None,
     trusted: tuple[str, ...] = (),
 ) -> tuple[NpEnv, Policy]:
@@ -73,7 +73,7 @@ def env_and_policy(
     env = envs.make(
         run.record["env"],
         sim_backend or run.record.get("sim_backend"),
-        trained_changes(run) | dict(changes),
+        trained_changes(run) | dict(changes or {}),
         num_envs,
         seed,
     )

@@ -9,8 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from motrix_rl.rl_module.aliases import Batch
 from motrix_rl.rl_module.columns import Columns
-from motrix_rl.rl_module.nested import aligned, rebuild, transform
+from motrix_rl.rl_module.distributions.ops import ArrayOps, NumpyOps
+from motrix_rl.rl_module.nested import aligned, leaves, rebuild, transform
 
 if TYPE_CHECKING:
     from motrix_rl.rl_module.module import RLModule
@@ -32,11 +34,29 @@ def act(
         Actions (num_envs, ...), clipped to the Box that they belong to, and the next state, `{}`
         for a stateless module.
     """
-    obs = transform(_at_most_float32, obs)
+    obs = transform(at_most_float32, obs)
     batch = {Columns.OBS: module.to_tensor(obs)}
     if module.is_stateful():
-        start = initial_states(module, len(obs)) if state is None else state
+        start = initial_states(module, len(next(leaves(obs)))) if state is None else state
         batch[Columns.STATE_IN] = module.to_tensor(start)
+    actions, state = decide(module, batch, deterministic=deterministic, rng=rng)
+    return clip(module.to_numpy(actions), module.action_space), module.to_numpy(state)
+
+
+def decide(
+    module: RLModule, batch: Batch, *, deterministic: bool = True, rng: Any = None
+) -> tuple[Any, Any]:
+    """Return the actions of a batch, not yet clipped, and the next state, as tensors.
+
+    Args:
+        module: See `act`.
+        batch: What `forward_inference` takes.
+        deterministic: See `act`.
+        rng: See `act`.
+
+    Raises:
+        ValueError: The module has no action distribution.
+    """
     # Also for samples: what only the critic sees is not asked for.
     output = module.forward_inference(batch)
     dist_cls = (
@@ -48,12 +68,11 @@ def act(
         raise ValueError(f"{type(module).__name__} has no action distribution: it cannot act")
     dist = dist_cls.from_logits(output[Columns.ACTION_DIST_INPUTS])
     actions = dist.to_deterministic().sample() if deterministic else dist.sample(rng=rng)
-    return clip(module.to_numpy(actions), module.action_space), module.to_numpy(
-        output.get(Columns.STATE_OUT, {})
-    )
+    return actions, output.get(Columns.STATE_OUT, {})
 
 
-def _at_most_float32(obs: Any) -> Any:
+def at_most_float32(obs: Any) -> Any:
+    """Return observations as modules take them: float64 becomes float32."""
     array = np.asarray(obs)
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
@@ -74,17 +93,26 @@ def restarted(module: RLModule, state: Any, rows: NDArray[np.bool_]) -> Any:
     return rebuild(state, [choose(new, old) for new, old in aligned(fresh, state)])
 
 
-def clip(actions: Any, space: gym.Space[Any] | None) -> Any:
+def clip(actions: Any, space: gym.Space[Any] | None, ops: type[ArrayOps] = NumpyOps) -> Any:
     """Return (nested) actions inside the boxes of their space, starts of integers added.
 
     A distribution counts its categories from zero; a Discrete space may start elsewhere.
+
+    Args:
+        actions: Arrays, or tensors of a framework.
+        space: The space that they belong to.
+        ops: The framework's operations.
     """
     if isinstance(space, spaces.Tuple):
-        return tuple(clip(a, inner) for a, inner in zip(actions, space.spaces, strict=True))
+        return tuple(clip(a, inner, ops) for a, inner in zip(actions, space.spaces, strict=True))
     if isinstance(space, spaces.Dict):
-        return {name: clip(actions[name], inner) for name, inner in space.spaces.items()}
+        return {name: clip(actions[name], inner, ops) for name, inner in space.spaces.items()}
     if isinstance(space, spaces.Box):
-        return np.clip(actions, space.low, space.high).astype(space.dtype)
+        if space.dtype.kind == "f":
+            actions = ops.cast(actions, space.dtype)  # first, so that the bounds lose no digit
+        low, high = (ops.constant(bound, actions) for bound in (space.low, space.high))
+        return ops.cast(ops.xp.clip(actions, low, high), space.dtype)
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return (np.asarray(actions) + space.start).astype(space.dtype)
+        actions = ops.cast(actions, space.dtype)
+        return actions + ops.constant(space.start, actions)
     return actions

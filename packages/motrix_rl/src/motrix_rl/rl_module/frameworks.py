@@ -2,7 +2,8 @@
 
 A backend is known by the trainers that its plugin declares in `motrix.rlcfgs`. Its package has a
 module `rl_module.build` with three names: `build_model(config)`, `Ops`, its array operations, and
-`PPOModule`, its class of the module that PPO trains.
+`PPOModule`, its class of the module that PPO trains; and perhaps a module `rl_module.export`, an
+`Exporter`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from motrix_rl.rl_module.distributions.ops import ArrayOps, NumpyOps
 from motrix_rl.rl_module.errors import FrameworkNotFoundError
 
 if TYPE_CHECKING:
+    from motrix_rl.export.formats import Exporter
     from motrix_rl.rl_module.ppo import PPORLModule
 
 
@@ -54,7 +56,21 @@ def ppo_module(framework: str) -> type[PPORLModule]:
     return cast("type[PPORLModule]", _from_package(framework, "PPOModule"))
 
 
+def exporter(framework: str) -> Exporter:
+    """Return the module that writes and reads the files of a framework.
+
+    Raises:
+        FrameworkNotFoundError: No installed backend has this name.
+        ImportError: Its package has no such module, or the framework cannot be imported.
+    """
+    return cast("Exporter", _plugins.resolve(f"{_package(framework)}.rl_module.export"))
+
+
 def _from_package(framework: str, name: str) -> Any:
+    return _plugins.resolve(f"{_package(framework)}.rl_module.build:{name}")
+
+
+def _package(framework: str) -> str:
     # First-party packages come first, and the first one that serves a framework counts.
     packages: dict[str, str] = {}
     for record in registry.default.backends():
@@ -65,4 +81,4 @@ def _from_package(framework: str, name: str) -> Any:
             f"{did_you_mean(str(framework), packages)} Installed: {', '.join(packages) or 'none'}. "
             f"{registry.install_hint(framework)}"
         )
-    return _plugins.resolve(f"{packages[framework]}.rl_module.build:{name}")
+    return packages[framework]

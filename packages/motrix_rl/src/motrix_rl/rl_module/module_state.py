@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from motrix_rl.rl_module import states
 from motrix_rl.rl_module.aliases import Components, StateDict
@@ -67,6 +67,16 @@ class ModuleState(Checkpointable):
         fitting = {path: found[path] for path in wanted if report.fits(path)}
         self._take_state(states.unflatten({**wanted, **fitting}))
         return report
+
+    def for_inference(self) -> Self:
+        """Return a copy without the parts that acting does not need; itself, if it has none."""
+        if self.config.inference_only or not isinstance(self, InferenceOnlyAPI):
+            return self
+        args, kwargs = self.get_ctor_args_and_kwargs()
+        args, kwargs = self._with_changes([*args], kwargs, {"inference_only": True})
+        made = type(self)(*args, **kwargs)
+        made.set_state(self.get_state(inference_only=True))
+        return made
 
     def _compare(self, state: StateDict) -> states.StateReport:
         """Return how a state differs from this module's."""

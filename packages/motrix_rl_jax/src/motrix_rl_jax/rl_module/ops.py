@@ -45,6 +45,11 @@ class Ops:
         return jnp.asarray(array, like.dtype)
 
     @staticmethod
+    def cast(x: jax.Array, dtype: Any) -> jax.Array:
+        """By `astype`, which halves 64 bits unless JAX was told to have them."""
+        return x.astype(jax.dtypes.canonicalize_dtype(dtype))
+
+    @staticmethod
     def normal(shape: tuple[int, ...], like: jax.Array, rng: Any) -> jax.Array:
         """By `jax.random`."""
         return jax.random.normal(_key(rng), shape, like.dtype)

@@ -45,6 +45,11 @@ class Ops:
         return torch.as_tensor(array, dtype=like.dtype, device=like.device)
 
     @staticmethod
+    def cast(x: torch.Tensor, dtype: Any) -> torch.Tensor:
+        """To torch's element type of the same name."""
+        return x.to(getattr(torch, dtype.name))
+
+    @staticmethod
     def normal(shape: tuple[int, ...], like: torch.Tensor, rng: Any) -> torch.Tensor:
         """By `torch.randn`."""
         return torch.randn(shape, dtype=like.dtype, device=like.device, generator=rng)

@@ -44,6 +44,10 @@ class ArrayOps(Protocol):
         """Return a NumPy array as a tensor of the type and device of `like`."""
 
     @staticmethod
+    def cast(x: Any, dtype: np.dtype[Any]) -> Any:
+        """Return a tensor with another element type, which NumPy names."""
+
+    @staticmethod
     def normal(shape: tuple[int, ...], like: Any, rng: Any) -> Any:
         """Return standard normal numbers."""
 
@@ -92,6 +96,11 @@ class NumpyOps:
     def constant(array: Any, like: Any) -> Any:
         """See `ArrayOps`."""
         return np.asarray(array, like.dtype)
+
+    @staticmethod
+    def cast(x: Any, dtype: np.dtype[Any]) -> Any:
+        """See `ArrayOps`."""
+        return np.asarray(x, dtype)
 
     @staticmethod
     def normal(shape: tuple[int, ...], like: Any, rng: Any) -> Any:
