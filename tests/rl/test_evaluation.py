@@ -80,7 +80,7 @@ def test_an_episode_without_an_end_is_refused():
 
 
 def test_no_episodes_are_refused():
-    with pytest.raises(ConfigError, match="episodes = 0 must be at least 1"):
+    with pytest.raises(ConfigError, match="episodes = 0 must lie between 1 and"):
         evaluate(Scripted(2), Nothing(), 0)
 
 

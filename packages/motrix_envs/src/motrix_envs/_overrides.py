@@ -12,7 +12,7 @@ from typing import Any, Union
 import typeguard
 
 from motrix_envs.base import describe_fields
-from motrix_envs.errors import ConfigError, did_you_mean
+from motrix_envs.errors import ConfigError, cut, did_you_mean, show
 
 
 def apply_overrides(cfg: Any, overrides: Mapping[str, Any], what: str) -> None:
@@ -26,9 +26,11 @@ def apply_overrides(cfg: Any, overrides: Mapping[str, Any], what: str) -> None:
     Raises:
         ConfigError: A name is no field, or a value does not have the field's type.
     """
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"the changes of {what} are {show(overrides)}, not values by field name")
     draft = copy.deepcopy(cfg)
     for name, value in overrides.items():
-        _set(draft, str(name), copy.deepcopy(value), what)
+        _set(draft, str(name), value, what)
     for item in fields(cfg):
         setattr(cfg, item.name, getattr(draft, item.name))
 
@@ -41,7 +43,7 @@ def _set(cfg: Any, name: str, value: Any, what: str) -> None:
     if not _has_field(group, field_name):
         known = list(describe_fields(cfg))
         raise ConfigError(
-            f"{what} has no field '{name}'.{did_you_mean(name, known)} "
+            f"{what} has no field '{cut(name)}'.{did_you_mean(name, known)} "
             f"Its fields: {', '.join(known)}"
         )
     held = getattr(group, field_name)
@@ -50,11 +52,16 @@ def _set(cfg: Any, name: str, value: Any, what: str) -> None:
         raise ConfigError(f"'{name}' of {what} is a group of fields; set one of: {inner}")
     declared = _declared_type(group, field_name)
     try:
-        setattr(group, field_name, convert(value, declared))
+        converted = convert(value, declared)
     except TypeError:
         raise ConfigError(
-            f"'{name}' of {what} takes {_spell(declared)}, not {value!r} ({type(value).__name__})"
+            f"'{name}' of {what} takes {_spell(declared)}, not {show(value)} "
+            f"({type(value).__name__})"
         ) from None
+    try:
+        setattr(group, field_name, copy.deepcopy(converted))
+    except Exception as error:
+        raise ConfigError(f"'{name}' of {what} cannot be {show(value)}: {error}") from error
 
 
 def _has_field(group: Any, name: str) -> bool:
@@ -83,7 +90,7 @@ def convert(value: Any, declared: Any) -> Any:
     if origin is tuple:
         return _convert_tuple(value, arguments)
     if declared is float and type(value) is int:
-        return float(value)
+        return _float(value)
     # True and False are integers to Python, but nobody means them as numbers.
     if declared in (int, float, complex) and isinstance(value, bool):
         raise TypeError
@@ -123,6 +130,13 @@ def _convert_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(value) != len(arguments):
         raise TypeError
     return tuple(convert(item, each) for item, each in zip(value, arguments, strict=True))
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise TypeError from None
 
 
 def _spell(declared: Any) -> str:

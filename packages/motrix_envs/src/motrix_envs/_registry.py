@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import threading
 import warnings
 from collections.abc import Callable, Hashable
@@ -12,10 +13,13 @@ from typing import Any, ClassVar
 from motrix_envs import _plugins
 from motrix_envs._plugins import USER_CODE, Owner, Plugin
 from motrix_envs._transaction import LOCK, Record, Transaction, enclosing, forget, taken
-from motrix_envs.errors import PluginError, PluginWarning
+from motrix_envs.errors import PluginError, PluginWarning, describe, show
 
 ANYTHING = (Exception, SystemExit)
 """What a stranger's code may raise; an interrupt of the user goes through."""
+
+_NAME = re.compile(r"[^\W_][\w./:+-]*")
+_PLACE = re.compile(r"\w[\w.]*(:[\w.]+)?")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,32 @@ class Failure:
 
     def __str__(self) -> str:
         where = f" ({self.subject})" if self.subject else ""
-        return f"{self.owner}{where}: {type(self.error).__name__}: {self.error}"
+        return f"{self.owner}{where}: {describe(self.error)}"
+
+
+def check_names(*names: Any) -> None:
+    """Check that names can be typed, printed and told from a path and from an option.
+
+    Raises:
+        PluginError: One is no such name.
+    """
+    for name in names:
+        if not (isinstance(name, str) and _NAME.fullmatch(name)):
+            raise PluginError(
+                f"{name!a} is no name: one starts with a letter or a digit, and goes on with these "
+                "and . / : + - _"
+            )
+
+
+def check_declaration(place: Any, *names: Any) -> None:
+    """Check the names that are declared, and where: `"package.module"`, maybe with `":Name"`.
+
+    Raises:
+        PluginError: A name is none, or the place is none.
+    """
+    check_names(*names)
+    if not (isinstance(place, str) and _PLACE.fullmatch(place)):
+        raise PluginError(f"{place!a} is no place of Python code, such as 'package.module:Name'")
 
 
 class PluginRegistry:
@@ -194,7 +223,10 @@ class PluginRegistry:
 
         Raises:
             DuplicateNameError: The slot, or the whole record, belongs to somebody else.
+            PluginError: The definition is no class.
         """
+        if not isinstance(definition, type):
+            raise PluginError(f"{new.title} takes a class, not {show(definition)}")
         if held is None or same_definition(old, definition):
             return
         if old is not None or not _fits(held, new.owner, definition):
@@ -222,7 +254,7 @@ class PluginRegistry:
             self._failed(record.owner, record.module, error)
             raise PluginError(
                 f"{record.title} is declared by {record.owner}, but its module "
-                f"'{record.module}' failed: {type(error).__name__}: {error}"
+                f"'{record.module}' failed: {describe(error)}"
             ) from error
         self._repaired(record.owner, record.module)
         return self.held(key)

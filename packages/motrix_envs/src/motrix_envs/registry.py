@@ -19,19 +19,19 @@ Scripts and notebooks use the decorators alone. All errors here are `ValueError`
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from motrix_envs import _plugins
 from motrix_envs._plugins import USER_CODE, Owner
-from motrix_envs._registry import ANYTHING, PluginRegistry
+from motrix_envs._registry import ANYTHING, PluginRegistry, check_declaration, check_names
 from motrix_envs._transaction import enclosing
 from motrix_envs.errors import (
     DuplicateNameError,
     EnvNotFoundError,
     SimBackendError,
+    describe,
     did_you_mean,
 )
 
@@ -124,6 +124,7 @@ class EnvRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: A name belongs to somebody else.
         """
+        check_declaration(module, *names)
         for name in names:
             self._declare(("env", name), EnvRecord(name, self._owner(), module))
 
@@ -133,6 +134,7 @@ class EnvRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: The name belongs to somebody else.
         """
+        check_declaration(target, name)
         self._declare(("engine", name), EngineRecord(name, self._owner(), target))
 
     # What scripts and defining modules call
@@ -143,6 +145,7 @@ class EnvRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: The name is taken.
         """
+        check_names(name)
         self._load()
         with self._lock:
             held = self._env(name)
@@ -231,12 +234,26 @@ class EnvRegistry(PluginRegistry):
 
         Raises:
             EnvNotFoundError: No such environment.
-            ConfigError: Its class is not written as a dataclass.
+            ConfigError: Its class is not written as a dataclass, or cannot be made.
         """
-        from motrix_envs.base import check_config_class
+        from motrix_envs.base import EnvCfg, fresh_config
 
-        cfg = copy.deepcopy(self.meta(name).env_cfg_cls())
-        check_config_class(cfg)
+        return fresh_config(self.meta(name).env_cfg_cls, EnvCfg)
+
+    def checked_cfg(self, name: str, override: Mapping[str, Any]) -> EnvCfg:
+        """Return an environment's configuration with changes, validated.
+
+        Raises:
+            EnvNotFoundError: No such environment.
+            ConfigError: A change does not fit, or the whole is impossible.
+        """
+        from motrix_envs._overrides import apply_overrides
+        from motrix_envs.base import config_errors
+
+        cfg = self.default_cfg(name)
+        apply_overrides(cfg, override, f"environment '{name}'")
+        with config_errors(type(cfg), "validated"):
+            cfg.validate()
         return cfg
 
     def find_available_sim_backend(self, env_name: str) -> str:
@@ -292,7 +309,7 @@ class EnvRegistry(PluginRegistry):
         except ANYTHING as error:
             raise SimBackendError(
                 f"engine '{name}' of {record.owner} is installed but cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{describe(error)}"
             ) from error
 
     def make(
@@ -304,11 +321,7 @@ class EnvRegistry(PluginRegistry):
         seed: int | None = None,
     ) -> NpEnv:
         """Build `num_envs` copies of an environment. See the function `make`."""
-        from motrix_envs._overrides import apply_overrides
-
-        cfg = self.default_cfg(name)
-        apply_overrides(cfg, env_cfg_override or {}, f"environment '{name}'")
-        cfg.validate()
+        cfg = self.checked_cfg(name, env_cfg_override or {})
         env_cls = self.meta(name).env_cls_dict[self.find_available_sim_backend(name)]
         engine = self.simulation_class(sim_backend)
         return env_cls(cfg, num_envs=num_envs, seed=seed, engine=engine)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 from motrix_envs.errors import ModelError
-from motrix_envs.sim.engine import check_contacts, files_of
+from motrix_envs.sim.engine import brief, check_contacts, files_of
 from motrix_envs.sim.model import Model, ModelInfo
 
 from motrix_envs_mujoco._bounce import PREFIX, add_pairs
@@ -107,7 +107,7 @@ def build(
         except ModelError:
             raise
         except Exception as error:
-            raise ModelError(f"MuJoCo cannot build the model: {error}") from error
+            raise ModelError(f"MuJoCo cannot build the model: {brief(error)}") from error
     if compiled.nv < DENSE_BELOW:
         compiled.opt.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
     return compiled

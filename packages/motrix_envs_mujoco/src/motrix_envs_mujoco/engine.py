@@ -12,6 +12,7 @@ from motrix_envs.sim.engine import (
     ABSURD,
     check_controls,
     check_snapshot,
+    check_state,
     checked_overrides,
     normalised,
     read_only,
@@ -224,6 +225,7 @@ class MujocoSimulation:
             ValueError: A rotation has no direction, or an array another shape.
         """
         self._batch()
+        check_state(rows, positions, velocities, self.model)
         if not len(rows):
             return
         positions = normalised(positions, self.model)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from motrix_envs.errors import ConfigError
+from motrix_envs.errors import ConfigError, show
 
 Cfg = TypeVar("Cfg", bound="BaseRLCfg")
 
@@ -58,6 +58,10 @@ class BaseRLCfg:
         Raises:
             ConfigError: A value cannot be trained with.
         """
+        for item in fields(self):
+            value = getattr(self, item.name)
+            small = not isinstance(value, int) or abs(value) < 2**63
+            self._require(item.name, small, "must have an absolute value below 2**63")
         for name in ("num_envs", "play_num_envs", "max_env_steps", "check_point_interval"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
         in_range = self.seed is None or 0 <= self.seed < 2**32
@@ -65,7 +69,7 @@ class BaseRLCfg:
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
-            raise ConfigError(f"{type(self).__name__}.{name} = {getattr(self, name)!r} {rule}")
+            raise ConfigError(f"{type(self).__name__}.{name} = {show(getattr(self, name))} {rule}")
 
     def _require_finite(self) -> None:
         for item in fields(self):

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from motrix_envs.base import EnvCfg
 from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from numpy.typing import NDArray
 
 from motrix_rl.policy import Actor
 
+MOST_EPISODES = 1_000_000
 RESAMPLES = 2000
 NORMAL_95 = 1.959964  # quantile of the standard normal distribution for a two-sided 95 %
 
@@ -79,16 +81,9 @@ def evaluate(env: NpEnv, policy: Actor, episodes: int) -> Evaluation:
         episodes: At least this many, rounded up to the same number for every row.
 
     Raises:
-        ConfigError: `episodes` is not positive, or the environment has no time limit: an episode
-            of a good policy would never end.
+        ConfigError: See `check_episodes`.
     """
-    if episodes < 1:
-        raise ConfigError(f"episodes = {episodes} must be at least 1")
-    if env.cfg.max_episode_steps is None:
-        raise ConfigError(
-            f"{type(env).__name__} has no time limit, so that a good policy's episode never ends: "
-            "set max_episode_seconds of the environment to evaluate it"
-        )
+    check_episodes(episodes, env.cfg)
     per_row = math.ceil(episodes / env.num_envs)
     record = _EpisodeRecord(env.num_envs, per_row)
     state = env.init_state()
@@ -110,6 +105,26 @@ def evaluate(env: NpEnv, policy: Actor, episodes: int) -> Evaluation:
         success_metric=env.success_metric,
         seed=env.seed,
     )
+
+
+def check_episodes(episodes: int, cfg: EnvCfg) -> None:
+    """Check that so many episodes can be played to their end.
+
+    Args:
+        episodes: How many.
+        cfg: The environment's configuration.
+
+    Raises:
+        ConfigError: There are too few or too many of them, or the environment has no time limit:
+            an episode of a good policy would never end.
+    """
+    if not 1 <= episodes <= MOST_EPISODES:
+        raise ConfigError(f"episodes = {episodes} must lie between 1 and {MOST_EPISODES}")
+    if cfg.max_episode_steps is None:
+        raise ConfigError(
+            f"{type(cfg).__name__} has no time limit, so that a good policy's episode never ends: "
+            "set max_episode_seconds of the environment to evaluate it"
+        )
 
 
 class _EpisodeRecord:

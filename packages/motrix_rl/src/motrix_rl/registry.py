@@ -18,7 +18,6 @@ errors here are `ValueError`s too.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -26,9 +25,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from motrix_envs import _plugins
 from motrix_envs import registry as envs
 from motrix_envs._plugins import USER_CODE, Owner
-from motrix_envs._registry import ANYTHING, PluginRegistry
+from motrix_envs._registry import ANYTHING, PluginRegistry, check_declaration
 from motrix_envs._transaction import enclosing
-from motrix_envs.errors import MotrixError, PluginError, did_you_mean
+from motrix_envs.errors import MotrixError, PluginError, describe, did_you_mean
 
 from motrix_rl.errors import BackendNotInstalledError, PresetNotFoundError
 
@@ -124,6 +123,8 @@ class RlRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: Somebody else declared one of them.
         """
+        parts = (rllib, algo) if backend is None else (rllib, algo, backend)
+        check_declaration(module, *env_names, *parts)
         for name in env_names:
             record = PresetRecord(name, rllib, backend, algo, self._owner(), module)
             self._declare(record.key, record)
@@ -134,6 +135,7 @@ class RlRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: Somebody else serves this rllib, backend and algorithm.
         """
+        check_declaration(trainer, rllib, backend, algo)
         title = f"the trainer of {algo} for rllib '{rllib}' on '{backend}'"
         record = TargetRecord((rllib, backend, algo), self._owner(), trainer, title)
         self._declare(("backend", *record.name), record)
@@ -144,6 +146,7 @@ class RlRegistry(PluginRegistry):
         Raises:
             DuplicateNameError: The name belongs to somebody else.
         """
+        check_declaration(target, name)
         record = TargetRecord((name,), self._owner(), target, f"RLModule '{name}'")
         self._declare(("module", name), record)
 
@@ -209,16 +212,16 @@ class RlRegistry(PluginRegistry):
         self, env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO
     ) -> BaseRLCfg:
         """Return a fresh configuration; see the function `default_rl_cfg`."""
-        from motrix_envs.base import check_config_class
+        from motrix_envs.base import fresh_config
+
+        from motrix_rl.base import BaseRLCfg
 
         self.envs.require(env_name)
         for choice in (backend, None):
             key = PresetRecord(env_name, rllib, choice, algo, USER_CODE).key
             record = cast("PresetRecord | None", self._complete(key))
             if record is not None and record.cfg_cls is not None:
-                cfg = copy.deepcopy(record.cfg_cls())
-                check_config_class(cfg)
-                return cfg
+                return fresh_config(record.cfg_cls, BaseRLCfg)
         raise self.no_preset(env_name, rllib, backend, algo)
 
     def no_preset(self, env_name: str, rllib: str, backend: str, algo: str) -> PresetNotFoundError:
@@ -259,7 +262,7 @@ class RlRegistry(PluginRegistry):
         except ANYTHING as error:
             raise BackendNotInstalledError(
                 f"backend '{backend}' of {record.owner} is installed but cannot be imported: "
-                f"{type(error).__name__}: {error}.{install_hint(backend)}"
+                f"{describe(error)}.{install_hint(backend)}"
             ) from error
 
     def rl_module(self, name: str) -> type[Any]:
@@ -279,8 +282,7 @@ class RlRegistry(PluginRegistry):
             return cast("type[Any]", self._resolve(record.owner, record.target))
         except ANYTHING as error:
             raise PluginError(
-                f"{record.title} of {record.owner} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{record.title} of {record.owner} cannot be imported: {describe(error)}"
             ) from error
 
     def _no_trainer(self, rllib: str, backend: str, algo: str) -> MotrixError:

@@ -17,10 +17,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+
+from motrix_envs.errors import show
 
 from motrix_rl.atomic import (
     append_bytes,
@@ -45,6 +47,7 @@ Which = int | str
 _RECORD = "run.json"
 _IDENTITY = ("format", "env", "rllib", "backend", "seed", "created")
 _POINTERS = ("latest", "best")
+_STEP = "[0-9]{1,18}"  # more digits than any training counts to
 
 
 class Run:
@@ -112,9 +115,11 @@ class Run:
                 message names the newest of them.
         """
         path = Path(path)
-        if not path.is_dir():
+        with disk_errors(path, RunError, doing="open"):
+            is_folder, is_run = path.is_dir(), (path / _RECORD).is_file()
+        if not is_folder:
             raise RunError(f"no run at {path}: there is no such folder.{_newest_in(path.parent)}")
-        if not (path / _RECORD).is_file():
+        if not is_run:
             raise RunError(f"no run at {path}: it holds no {_RECORD}.{_newest_in(path)}")
         return cls(path, _read_record(path / _RECORD))
 
@@ -241,7 +246,7 @@ class Run:
         text = str(which)
         if text in _POINTERS:
             return self._step_folder(self._require(self._pointed(text), text))
-        if not re.fullmatch(r"[0-9]+", text):
+        if not re.fullmatch(_STEP, text):
             asked = f"no checkpoint {text!r} in {self._path}: name a step, 'latest' or 'best'."
             raise RunError(f"{asked} {self._existing()}")
         return self._step_folder(self._require(int(text)))
@@ -259,7 +264,7 @@ class Run:
             raise RunError(f"no {pointer!r} in {self._path}: {why}. {self._existing()}")
         with disk_errors(file, RunError, doing="read"):
             text = file.read_bytes().strip()
-        if not re.fullmatch(rb"[0-9]+", text):
+        if not re.fullmatch(_STEP.encode(), text):
             raise RunError(f"{file} holds {text[:40]!r} instead of a step. {self._existing()}")
         return int(text)
 
@@ -339,13 +344,13 @@ def _read_record(file: Path) -> dict[str, Any]:
         data = file.read_bytes()
     try:
         record = json.loads(data)
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise RunError(
             f"{file} is half-written or not JSON ({cause}). "
             "Repair it, or open another run; the checkpoints beside it can still be read."
         ) from cause
     version = record.get("format") if isinstance(record, dict) else None
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise RunError(
             f"{file} has format version {version!r}; this version of motrix-rl reads {FORMAT}. "
             "Open it with the version that wrote it."
@@ -353,7 +358,30 @@ def _read_record(file: Path) -> dict[str, Any]:
     missing = [key for key in (*_IDENTITY, "status") if key not in record]
     if missing:
         raise RunError(f"{file} lacks {', '.join(missing)}: it was edited. Open another run.")
+    for place, value, wanted in _typed_parts(record):
+        # True and False are integers to Python, and no seed.
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise RunError(
+                f"{file}: {place} is {show(value)}, and not {wanted.__name__}: it was "
+                "edited. Open another run."
+            )
+    unknown = set(record.get("origins", {}).get("env_cfg", ())) - set(record.get("env_cfg", ()))
+    if unknown:
+        raise RunError(f"{file}: env_cfg lacks {', '.join(sorted(unknown))}: it was edited.")
     return dict(record)
+
+
+def _typed_parts(record: dict[str, Any]) -> Iterator[tuple[str, Any, type]]:
+    """Yield the parts of a record that others rely on: place, value and type."""
+    for name in ("env", "rllib", "backend", "created", "status"):
+        yield name, record[name], str
+    yield "seed", record["seed"], int
+    if record.get("sim_backend") is not None:
+        yield "sim_backend", record["sim_backend"], str
+    for name in ("origins", "env_cfg"):
+        yield name, record.get(name, {}), dict
+    if "env_cfg" in record.get("origins", {}):
+        yield "origins.env_cfg", record["origins"]["env_cfg"], dict
 
 
 def _runs_below(folder: Path, pattern: str) -> list[Run]:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from motrix_envs import registry as envs
 from motrix_envs._overrides import apply_overrides
-from motrix_envs.base import describe_fields
+from motrix_envs.base import config_errors, describe_fields
 from motrix_envs.np.env import NpEnv
 
 from motrix_rl import registry
@@ -68,7 +68,8 @@ class Trainer(ABC):
         self.cfg: Any = registry.default_rl_cfg(env_name, self.rllib, self.backend, self.algo)
         what = f"the {self.rllib} configuration of '{env_name}'"
         apply_overrides(self.cfg, cfg_override or {}, what)
-        self.cfg.validate()
+        with config_errors(type(self.cfg), "checked"):
+            self.cfg.validate()
         self.check_cfg()
         self.env_name = env_name
         self.renderer: Any = None  # while it trains and draws

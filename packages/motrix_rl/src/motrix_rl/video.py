@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from motrix_envs._plugins import installed_version
 from motrix_envs.errors import MotrixError
 from numpy.typing import NDArray
 
-from motrix_rl.atomic import disk_errors
+from motrix_rl.atomic import disk_errors, write_bytes_atomic
 from motrix_rl.errors import RunError
 
 FORMATS = (".mp4", ".gif")
@@ -38,16 +39,53 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float) -> 
         VideoError: The suffix is neither, or no encoder is installed.
         RunError: The disk refuses.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise VideoError(f"cannot write '{path.name}': a video ends in {' or '.join(FORMATS)}")
+    check_format(path)
     imageio = _encoder()
     kept: list[NDArray[np.uint8]] = []
+    # The encoder of MP4 is a process of its own, which does not tell that a disk is full.
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder) / f"video{path.suffix.lower()}"
+        with disk_errors(draft, RunError):
+            with imageio.get_writer(draft, **_options(path, fps)) as writer:
+                for frame in _keeping(frames, kept):
+                    writer.append_data(frame)
+            video = draft.read_bytes()
+        sheet = contact_sheet(kept)
+        _check_whole(draft, len(kept))
+    _write(path, video)
+    return sheet
+
+
+def _check_whole(draft: Path, count: int) -> None:
+    """Check that the encoder wrote every picture of an MP4; Python writes GIFs itself."""
+    if draft.suffix != ".mp4":
+        return
+    from imageio_ffmpeg import count_frames_and_secs
+
+    try:
+        found = count_frames_and_secs(str(draft))[0]
+    except RuntimeError:
+        found = 0
+    if found != count:
+        raise VideoError(
+            f"the encoder wrote {found} of {count} pictures: is the disk of {draft.parent} full?"
+        )
+
+
+def _write(path: Path, data: bytes) -> None:
     with disk_errors(path, RunError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with imageio.get_writer(path, **_options(path, fps)) as writer:
-            for frame in _keeping(frames, kept):
-                writer.append_data(frame)
-    return contact_sheet(kept)
+    write_bytes_atomic(path, data)
+
+
+def check_format(path: Path) -> None:
+    """Check that a file of this name can be a video.
+
+    Raises:
+        VideoError: Its suffix is neither `.mp4` nor `.gif`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise VideoError(f"cannot write '{path.name}': a video ends in {' or '.join(FORMATS)}")
 
 
 def _options(path: Path, fps: float) -> dict[str, Any]:
@@ -84,10 +122,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
         VideoError: No encoder is installed.
         RunError: The disk refuses.
     """
-    imageio = _encoder()
-    with disk_errors(path, RunError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        imageio.imwrite(path, picture)
+    _write(path, _encoder().imwrite("<bytes>", picture, format="png"))
 
 
 def _encoder() -> Any:

@@ -48,6 +48,7 @@ class Trainer(SkrlTrainer):
 
     def check_cfg(self) -> None:
         """Refuse shared features: skrl's JAX agent updates policy and value function apart."""
+        super().check_cfg()
         if self.cfg.share_policy_value_features:
             raise ConfigError(
                 "share_policy_value_features = True needs backend 'torch': skrl trains two "

@@ -62,6 +62,7 @@ class Trainer(SkrlTrainer):
 
     def check_cfg(self) -> None:
         """Refuse a device that torch does not have."""
+        super().check_cfg()
         self.device = SkrlNpWrapper.find_device(self.cfg.device)
 
     @contextmanager

@@ -9,7 +9,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from motrix_envs.base import ActionSpace
-from motrix_envs.np.state import all_finite
+from motrix_envs.np.state import StateError, all_finite
 
 MOST_ROWS = 64
 
@@ -23,12 +23,12 @@ def legal_actions(actions: NDArray[Any], space: ActionSpace, num_envs: int) -> N
         num_envs: Number of rows.
 
     Raises:
-        ValueError: The shape is another one, or a choice does not exist.
+        StateError: The shape is another one, or a choice does not exist.
     """
     expected = (num_envs, *(space.shape or ()))
     given = np.asarray(actions)
     if given.shape != expected:
-        raise ValueError(f"actions have shape {given.shape}; expected {expected}")
+        raise StateError(f"actions have shape {given.shape}; expected {expected}")
     if not isinstance(space, spaces.Box):
         return _legal_choices(given, space)
     if given.dtype != np.float32:
@@ -45,7 +45,7 @@ def _legal_choices(given: NDArray[Any], space: ActionSpace) -> NDArray[np.int64]
     """Return choices as int64; one that does not exist has no nearest neighbour to clip to."""
     low, high = limits(space)
     if given.dtype.kind not in "iu" or (given < low).any() or (given > high).any():
-        raise ValueError(f"actions must be integers from {low} to {high}, see {space}")
+        raise StateError(f"actions must be integers from {low} to {high}, see {space}")
     return given.astype(np.int64)
 
 

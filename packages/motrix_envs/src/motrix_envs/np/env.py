@@ -14,19 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motrix_envs import registry
-from motrix_envs.base import ABEnv, EnvCfg
-from motrix_envs.errors import ConfigError
+from motrix_envs.base import ABEnv, ActionSpace, EnvCfg
+from motrix_envs.errors import ConfigError, ModelError, show
 from motrix_envs.np.actions import legal_actions
 from motrix_envs.np.state import (
     NpEnvState,
     StateError,
     all_finite,
+    by_name,
+    checked,
     flatten,
+    joined,
+    layout,
     unflatten,
+    with_rows,
     write_rows,
 )
 from motrix_envs.rng import RowStreams
 from motrix_envs.sim import Model, Simulation
+from motrix_envs.sim.memory import check_batch, check_memory
 from motrix_envs.sim.viewer import Camera
 
 __all__ = ["Camera", "NpEnv"]
@@ -67,14 +73,17 @@ class NpEnv(ABEnv):
         engine: type[Simulation] | None = None,
         row_offset: int = 0,
     ) -> None:
-        if num_envs < 1:
-            raise ConfigError(f"num_envs = {num_envs} must be at least 1")
+        check_batch(num_envs)
         engine = engine or registry.default.simulation_class(None)
         self._cfg = cfg
         self._num_envs = num_envs
         self.seed = secrets.randbits(32) if seed is None else seed
         self.streams = RowStreams(self.seed, num_envs, row_offset)
-        self.sim = engine(self.make_model(), num_envs, cfg.sim_dt)
+        model = self.make_model()
+        if not isinstance(model, Model):
+            raise ModelError(f"make_model() must return a Model, not {show(model)}")
+        check_memory(num_envs, lambda rows: engine(model, rows, cfg.sim_dt))
+        self.sim = engine(model, num_envs, cfg.sim_dt)
         self.ctrl = np.zeros((num_envs, self.sim.model.num_actuators), np.float32)
         self._state: NpEnvState | None = None
         self._steps = np.zeros(num_envs, np.uint64)
@@ -188,12 +197,16 @@ class NpEnv(ABEnv):
     @cached_property
     def observation_layout(self) -> dict[str, int]:
         """Names and widths of the observation's components in order."""
-        return _layout(self.observe(self._blank_state()))
+        found = layout("observe", self.observe(self._blank_state()), self._num_envs)
+        if not found:
+            raise StateError(f"{type(self).__name__}.observe() returns nothing to see")
+        return found
 
     @cached_property
     def state_layout(self) -> dict[str, int]:
         """Names and widths of the privileged components in order; empty if there are none."""
-        return _layout(self.observe_privileged(self._blank_state()))
+        components = self.observe_privileged(self._blank_state())
+        return layout("observe_privileged", components, self._num_envs)
 
     @cached_property
     def observation_space(self) -> gymnasium.spaces.Box:
@@ -211,6 +224,11 @@ class NpEnv(ABEnv):
         width = self.observation_space.shape[0]
         blank = self._blank_state()
         blank.validate(self._num_envs, 0)
+        if not isinstance(self.action_space, ActionSpace):
+            raise StateError(
+                f"{type(self).__name__} needs a Box, Discrete or MultiDiscrete action_space, not "
+                f"{show(self.action_space)}"
+            )
         state = self._restart(blank, np.arange(self._num_envs))
         state.validate(self._num_envs, width)
         self._state = state
@@ -250,12 +268,13 @@ class NpEnv(ABEnv):
 
         Rewards and flags are zero and false until then.
         """
-        state.terminated = self.terminate(state)
-        state.reward, state.info["Reward"] = self._weigh(self.rewards(state))
-        state.info["metrics"] = self.metrics(state)
-        state.obs = _join(self.observe(state))
+        n = self._num_envs
+        state.terminated = checked("terminate()", self.terminate(state), (n,), "b")
+        state.reward, state.info["Reward"] = self._weigh(by_name("rewards", self.rewards(state), n))
+        state.info["metrics"] = by_name("metrics", self.metrics(state), n)
+        state.obs = joined(self.observe(state))
         if privileged := self.observe_privileged(state):
-            state.info["state"] = _join(privileged)
+            state.info["state"] = joined(privileged)
         return state
 
     def close(self) -> None:
@@ -265,14 +284,16 @@ class NpEnv(ABEnv):
     # How it works
 
     def _blank_state(self) -> NpEnvState:
-        n = self._num_envs
+        n, memory = self._num_envs, self.init_info()
+        if not isinstance(memory, Mapping):
+            raise StateError(f"init_info() must return arrays by name, not {show(memory)}")
         return NpEnvState(
             data=self.sim,
             obs=np.zeros((n, 0), np.float32),
             reward=np.zeros(n, np.float32),
             terminated=np.zeros(n, bool),
             truncated=np.zeros(n, bool),
-            info={"Reward": {}, "metrics": {}, **self.init_info()},
+            info={"Reward": {}, "metrics": {}, **memory},
         )
 
     def _returned(self, part: str, state: NpEnvState | None) -> NpEnvState:
@@ -313,7 +334,8 @@ class NpEnv(ABEnv):
         info = state.info
         info["metrics"] = {**info["metrics"], "diverged": counted}
         info["_final_obs"] = state.done
-        info["success"] = self.succeeded(state) & info["_final_obs"] & (counted == 0)
+        succeeded = checked("succeeded()", self.succeeded(state), (self._num_envs,), "b")
+        info["success"] = succeeded & info["_final_obs"] & (counted == 0)
         info["steps"] = self._steps
         return state
 
@@ -352,15 +374,19 @@ class NpEnv(ABEnv):
         self.streams.step[rows] = 0
         self._steps = self._steps.copy()
         self._steps[rows] = 0
-        obs, part = self.reset(self.sim, rows)
+        match self.reset(self.sim, rows):
+            case (obs, dict() as part):
+                pass
+            case other:
+                raise StateError(f"reset() must return (obs or None, dict), not {show(other)}")
         info = state.info
         info["steps"] = self._steps
         write_rows(info, rows, part)
         if privileged := self.observe_privileged(state):
-            info["state"] = _with_rows(info.get("state"), rows, _join(privileged, rows))
+            info["state"] = with_rows(info.get("state"), rows, joined(privileged, rows))
         if obs is None:
-            obs = _join(self.observe(state), rows)
-        state.obs = _with_rows(state.obs if state.obs.size else None, rows, obs)
+            obs = joined(self.observe(state), rows)
+        state.obs = with_rows(state.obs if state.obs.size else None, rows, obs)
         return state
 
     # Snapshots
@@ -403,33 +429,5 @@ class NpEnv(ABEnv):
 _STATE = ("obs", "reward", "terminated", "truncated")
 
 
-def _layout(components: Mapping[str, NDArray[np.float32]]) -> dict[str, int]:
-    for name, array in components.items():
-        if array.ndim != 2:
-            raise StateError(
-                f"observation component '{name}' has shape {array.shape}; it must be (num_envs, k)"
-            )
-    return {name: array.shape[1] for name, array in components.items()}
-
-
 def _unbounded(layout: Mapping[str, int]) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(-np.inf, np.inf, (sum(layout.values()),), np.float32)
-
-
-def _join(
-    components: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Return the components side by side, of all rows or of some."""
-    parts = components.values() if rows is None else [part[rows] for part in components.values()]
-    return np.concatenate(list(parts), axis=1, dtype=np.float32)
-
-
-def _with_rows(
-    whole: NDArray[np.float32] | None, rows: NDArray[np.int64], part: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return a copy of `whole` with some rows replaced; `part` itself when nothing is there yet."""
-    if whole is None:
-        return part
-    whole = whole.copy()
-    whole[rows] = part
-    return whole

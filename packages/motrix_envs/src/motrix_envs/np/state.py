@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from motrix_envs.errors import MotrixError
+from motrix_envs.errors import MotrixError, show
 from motrix_envs.sim import Simulation
 
 
@@ -83,6 +83,54 @@ class NpEnvState:
                 )
 
 
+def layout(part: str, components: Any, num_envs: int) -> dict[str, int]:
+    """Return names and widths of the components of an observation.
+
+    Raises:
+        StateError: They are not arrays (num_envs, k) of real numbers by name.
+    """
+    if not isinstance(components, Mapping):
+        raise StateError(f"{part}() must return arrays by name, not {show(components)}")
+    for name, array in components.items():
+        rows = checked(f"{part}() '{name}'", array, (num_envs, *np.shape(array)[1:2]))
+        if rows.ndim != 2:
+            raise StateError(f"{part}() '{name}' has shape {rows.shape}; it must be (num_envs, k)")
+    return {name: array.shape[1] for name, array in components.items()}
+
+
+def checked(part: str, value: Any, shape: tuple[int, ...], kinds: str = "buif") -> NDArray[Any]:
+    """Return what a part of an environment returned, if it is an array as documented.
+
+    Args:
+        part: What messages call it.
+        value: What was returned.
+        shape: How it has to be.
+        kinds: The kinds of types that it may have, as `numpy.dtype.kind` spells them.
+
+    Raises:
+        StateError: It is none, or of another shape or type.
+    """
+    if not isinstance(value, np.ndarray):
+        raise StateError(f"{part} must be an array of shape {shape}, not {show(value)}")
+    if value.shape != shape or value.dtype.kind not in kinds:
+        wanted = "bool" if kinds == "b" else "numbers"
+        raise StateError(
+            f"{part} has shape {value.shape} of {value.dtype}; it must be {shape} of {wanted}"
+        )
+    return value
+
+
+def by_name(part: str, value: Any, num_envs: int) -> dict[str, NDArray[Any]]:
+    """Return arrays (num_envs,) by name that a part of an environment returned.
+
+    Raises:
+        StateError: They are something else.
+    """
+    if not isinstance(value, Mapping):
+        raise StateError(f"{part}() must return arrays by name, not {show(value)}")
+    return {name: checked(f"{part}() '{name}'", one, (num_envs,)) for name, one in value.items()}
+
+
 def write_rows(info: dict[str, Any], rows: NDArray[np.int64], part: Mapping[str, Any]) -> None:
     """Put the rows of a partial reset into `info`, replacing arrays instead of writing to them.
 
@@ -138,7 +186,26 @@ def unflatten(flat: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     return tree
 
 
+def joined(
+    components: Mapping[str, NDArray[np.float32]], rows: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return the components side by side, of all rows or of some."""
+    parts = components.values() if rows is None else [part[rows] for part in components.values()]
+    return np.concatenate(list(parts), axis=1, dtype=np.float32)
+
+
 def all_finite(array: NDArray[np.float32]) -> bool:
     """Whether no number is NaN or infinite; an overflowing sum is looked at again."""
     with np.errstate(over="ignore", invalid="ignore"):
         return math.isfinite(array.sum()) or bool(np.isfinite(array).all())
+
+
+def with_rows(
+    whole: NDArray[np.float32] | None, rows: NDArray[np.int64], part: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return a copy of `whole` with some rows replaced; `part` itself when nothing is there yet."""
+    if whole is None:
+        return part
+    whole = whole.copy()
+    whole[rows] = part
+    return whole

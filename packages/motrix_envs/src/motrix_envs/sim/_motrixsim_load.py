@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from motrix_envs.errors import ModelError
 from motrix_envs.sim import _motrixsim_geoms as geoms
 from motrix_envs.sim import _motrixsim_traps as traps
 from motrix_envs.sim._motrixsim_import import is_panic, mx, native_stderr
-from motrix_envs.sim.engine import files_of
-from motrix_envs.sim.model import Model, ModelInfo
+from motrix_envs.sim.engine import brief, files_of
+from motrix_envs.sim.model import Model, ModelInfo, check_xml
 
 
 def build(model: Model, timestep: float) -> Any:
@@ -30,6 +31,7 @@ def build(model: Model, timestep: float) -> Any:
     """
     with files_of(model) as folder, native_stderr() as printed:
         try:
+            _check_text(model.mjcf)
             world: Any = mx.msd.from_str(model.mjcf, file_path=str(folder / "model.xml"))
             options = world.simulate_option
             options.solver_type = mx.msd.SolverType.Newton
@@ -40,16 +42,23 @@ def build(model: Model, timestep: float) -> Any:
             raise
         except BaseException as error:
             if isinstance(error, Exception) or is_panic(error):
-                raise ModelError(f"MotrixSim cannot build the model: {error}") from error
+                raise ModelError(f"MotrixSim cannot build the model: {brief(error)}") from error
             raise
-        complaints = [
-            *(warnings(printed()) or _silence()),
-            *traps.in_text(model.mjcf, folder),
-            *traps.in_scene(scene),
-        ]
+        try:
+            found = [*traps.in_text(model.mjcf, folder), *traps.in_scene(scene)]
+        except (ElementTree.ParseError, UnicodeDecodeError) as error:
+            raise ModelError(f"a file that the model includes cannot be read: {error}") from error
+        complaints = [*(warnings(printed()) or _silence()), *found]
     _refuse(complaints, model.accepts)
     scene.options.timestep = timestep
     return scene
+
+
+def _check_text(mjcf: str) -> None:
+    try:
+        check_xml(mjcf)
+    except ModelError as error:
+        raise ModelError(f"MotrixSim cannot build the model: {error}") from error
 
 
 def warnings(printed: str) -> list[str]:

@@ -23,6 +23,8 @@ Values = NDArray[np.float32]
 # A body this fast (m/s, rad/s) or this far away (m) is the solver's error: the row has diverged.
 ABSURD = 1e6
 
+LONGEST_COMPLAINT = 500  # characters
+
 THREADS_VARIABLE = "MOTRIX_PHYSICS_THREADS"
 
 
@@ -60,6 +62,12 @@ def files_of(model: Model) -> Iterator[Path]:
         yield folder
 
 
+def brief(error: BaseException) -> str:
+    """Return what an error says, without the rest where it repeats a whole file."""
+    said = str(error)
+    return said if len(said) <= LONGEST_COMPLAINT else f"{said[:LONGEST_COMPLAINT]} ..."
+
+
 def no_such(what: str, name: str, known: Iterable[str]) -> ModelError:
     """Return the error that a model has no thing of this name."""
     names = [one for one in known if one]
@@ -88,11 +96,28 @@ def check_controls(ctrl: NDArray[Any], num_envs: int, model: ModelInfo) -> None:
     """Check the shape of controls.
 
     Raises:
-        ValueError: They have another shape.
+        ModelError: They have another shape.
     """
     expected = (num_envs, model.num_actuators)
     if ctrl.shape != expected:
-        raise ValueError(f"ctrl has shape {ctrl.shape}; expected {expected}")
+        raise ModelError(f"ctrl has shape {ctrl.shape}; expected {expected}, as the model has it")
+
+
+def check_state(
+    rows: Rows, positions: NDArray[Any], velocities: NDArray[Any], model: ModelInfo
+) -> None:
+    """Check the shapes of a state for some rows.
+
+    Raises:
+        ModelError: One has another shape than the model.
+    """
+    sizes = {"positions": model.num_positions, "velocities": model.num_velocities}
+    for (name, size), array in zip(sizes.items(), (positions, velocities), strict=True):
+        if np.shape(array) != (len(rows), size):
+            raise ModelError(
+                f"{name} have shape {np.shape(array)}; expected {(len(rows), size)}, as the model "
+                "has it"
+            )
 
 
 def normalised(positions: NDArray[Any], model: ModelInfo) -> Values:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from motrix_envs.errors import ModelError
+
+DEEPEST = 500  # levels of elements
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,31 @@ class Model:
         """Read a model file.
 
         Raises:
-            ModelError: The file cannot be read.
+            ModelError: The file cannot be read, or is not XML.
         """
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            check_xml(text)
+        except (OSError, ValueError) as error:
             raise ModelError(f"model file '{path}' cannot be read: {error}") from error
         return cls(text, folder=str(path.resolve().parent), accepts=accepts)
+
+
+def check_xml(text: str) -> None:
+    """Check that a text is XML which an engine can take in: a very deep one would crash it.
+
+    Raises:
+        ModelError: It is not.
+    """
+    depth = 0
+    try:
+        for event, _ in ElementTree.iterparse(io.StringIO(text), ("start", "end")):
+            depth += 1 if event == "start" else -1
+            if depth > DEEPEST:
+                raise ModelError(f"its elements are nested more than {DEEPEST} deep")
+    except ElementTree.ParseError as error:
+        raise ModelError(f"it is not XML: {error}") from error
 
 
 @dataclass(frozen=True)

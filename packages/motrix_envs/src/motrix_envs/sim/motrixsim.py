@@ -18,6 +18,7 @@ from motrix_envs.sim.engine import (
     ABSURD,
     check_controls,
     check_snapshot,
+    check_state,
     checked_overrides,
     normalised,
     read_only,
@@ -218,6 +219,7 @@ class MotrixSimulation:
         Raises:
             ValueError: A rotation has no direction, or an array another shape.
         """
+        check_state(rows, positions, velocities, self.model)
         if not len(rows) or not self.model.num_positions:
             return
         self._place(rows, normalised(positions, self.model), velocities)

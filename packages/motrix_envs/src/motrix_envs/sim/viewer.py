@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motrix_envs.errors import MotrixError
+
+LEAST_SIZE, MOST_SIZE = 16, 8192  # pixels that every driver and every encoder takes
 
 
 class RenderError(MotrixError, RuntimeError):
@@ -33,6 +36,11 @@ class Camera:
     elevation: float = -15.0
     azimuth: float = 90.0
 
+    def __post_init__(self) -> None:
+        places = (*self.lookat, self.elevation, self.azimuth)
+        if not (all(map(math.isfinite, places)) and 0 < self.distance < math.inf):
+            raise RenderError(f"{self} needs finite numbers and a positive distance")
+
 
 @dataclass(frozen=True)
 class View:
@@ -49,6 +57,13 @@ class View:
     camera: Camera
     size: tuple[int, int]
     window: bool
+
+    def __post_init__(self) -> None:
+        if not LEAST_SIZE <= min(self.size) <= max(self.size) <= MOST_SIZE:
+            raise RenderError(
+                f"a picture of {' x '.join(map(str, self.size))} pixels cannot be drawn: width and "
+                f"height lie between {LEAST_SIZE} and {MOST_SIZE}"
+            )
 
 
 class Viewer(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,7 +36,7 @@ def bench(argv: list[str]) -> int:
     cfg = envs.default.default_cfg(name)
     options, changes = parse(BenchOptions, rest, prog=f"motrix bench {name}", env=cfg)
     engines = options.sim_backend or tuple(engine.name for engine in envs.default.engines())
-    if min(options.num_envs, default=0) < 1 or options.seconds <= 0:
+    if min(options.num_envs, default=0) < 1 or not 0 < options.seconds < math.inf:
         raise MotrixError("a measurement needs at least one environment and some time")
     found = [
         row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -42,9 +43,10 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return the exit code.
 
-    Errors that the platform raises on purpose are shown as one message; others keep their
-    traceback.
+    Errors that the platform raises on purpose are shown as one message, and so is what the system
+    refuses: a file, or memory. Others keep their traceback.
     """
+    _print_anything()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
@@ -59,6 +61,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         return 0  # `motrix list | head` is no error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: cannot use '{error.filename}': {error.strerror}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        advice = "Ask for fewer environments, episodes or steps at a time."
+        print(f"error: not enough memory: {error or 'none is left'}. {advice}", file=sys.stderr)
+        return 1
+
+
+def _print_anything() -> None:
+    """Show a name that the terminal cannot spell in escapes, instead of failing over it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

@@ -106,6 +106,7 @@ def show(result: Evaluation, run: Run) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows = {
         "environment": run.record["env"],
+        "run": str(run.path),
         "episodes": f"{result.episodes}",
         "return": f"{result.mean:.1f}   95 % interval {low:.1f} to {high:.1f}",
         "spread": f"{result.lowest:.1f} to {result.highest:.1f}, deviation {result.std:.1f}",

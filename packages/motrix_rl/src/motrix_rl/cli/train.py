@@ -17,6 +17,7 @@ from motrix_rl.backends import choose_backend
 from motrix_rl.cli.evaluate import evaluate_run, show
 from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.cli.progress import ProgressLine
+from motrix_rl.evaluation import check_episodes
 from motrix_rl.registry import DEFAULT_RLLIB
 from motrix_rl.runs import Run
 
@@ -49,7 +50,7 @@ def train(argv: list[str]) -> int:
     """Train an environment from the command line; return the exit code."""
     name, rest = subject("train", "an environment ENV", argv, TrainOptions)
     chosen = peek(rest, "rllib", "backend")
-    rllib = chosen["rllib"] or DEFAULT_RLLIB
+    rllib = DEFAULT_RLLIB if chosen["rllib"] is None else chosen["rllib"]
     backend = choose_backend(name, rllib, chosen["backend"])
     options, changes = parse(
         TrainOptions,
@@ -67,6 +68,8 @@ def train_with(
     name: str, rllib: str, backend: str, options: TrainOptions, changes: dict[str, dict[str, Any]]
 ) -> int:
     """Train with options that are settled, evaluate, and say what to do next."""
+    if options.eval_episodes:
+        check_episodes(options.eval_episodes, envs.default.checked_cfg(name, changes["env"]))
     trainer = registry.default.trainer(rllib, backend)(
         name,
         options.sim_backend,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,8 @@ def open_run(command: str, argv: list[str], kind: type[T]) -> tuple[Run, T, dict
         kind: Dataclass of the command's own options.
     """
     target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
-    run = find_run(target, Path(peek(rest, "runs")["runs"] or "runs"))
+    root = peek(rest, "runs")["runs"]
+    run = find_run(target, Path("runs" if root is None else root))
     name = run.record["env"]
     cfg = envs.default.default_cfg(name)
     apply_overrides(cfg, trained_changes(run), f"environment '{name}'")
@@ -42,7 +44,8 @@ def find_run(target: str, root: Path) -> Run:
         RunError: There is no such run.
         EnvNotFoundError: The target is neither a folder nor an environment.
     """
-    if Path(target).exists() or "/" in target or "\\" in target:
+    is_path = "/" in target or "\\" in target or os.path.exists(target)  # noqa: PTH110 - no raise
+    if is_path and not envs.default.contains(target):
         return Run.open(Path(target))
     envs.default.require(target)
     return Run.newest(root, target)

@@ -23,11 +23,12 @@ from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.cli.trained import env_and_policy, open_run
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.runs import Run
-from motrix_rl.video import write_picture, write_video
+from motrix_rl.video import VideoError, check_format, write_picture, write_video
 
 Act = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
 
 VIDEO_SECONDS = 4.0
+LIMITS = {"seconds": (0.001, 1e6), "fps": (0.01, 1e6)}  # a GIF shows a picture for 655 s at most
 
 
 @dataclass(kw_only=True)
@@ -90,6 +91,7 @@ def view(argv: list[str]) -> int:
     name, rest = subject("view", "an environment ENV", argv, ViewOptions)
     cfg = envs.default.default_cfg(name)
     options, changes = parse(ViewOptions, rest, prog=f"motrix view {name}", env=cfg)
+    _check(options)
     env = envs.make(name, options.sim_backend, changes["env"], options.num_envs, options.seed)
     act = _random_actions(env, options.seed)
     with closing(env):
@@ -101,7 +103,8 @@ def play(argv: list[str]) -> int:
     """Show a policy; return the exit code."""
     # Without a run, or with options alone, the newest run of all is meant.
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
-        root = Path(peek(argv, "runs")["runs"] or "runs")
+        given = peek(argv, "runs")["runs"]
+        root = Path("runs" if given is None else given)
         argv = [str(Run.newest(root).path), *argv]
     env, act, options, run = _trained("play", argv, PlayOptions)
     with closing(env):
@@ -118,9 +121,25 @@ def record(argv: list[str]) -> int:
     return 0
 
 
+def _check(options: WatchOptions) -> None:
+    """Refuse numbers and files that no video can have, before anything is built."""
+    for name, (least, most) in LIMITS.items():
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise VideoError(f"--{name} {value} must lie between {least} and {most:g}")
+    if options.max_steps is not None and options.max_steps < 1:
+        raise VideoError(f"--max-steps {options.max_steps} must be at least 1")
+    if options.out is not None:
+        check_format(options.out)
+    sheet = getattr(options, "sheet", None)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise VideoError(f"cannot write '{sheet.name}': a contact sheet ends in .png")
+
+
 def _trained(command: str, argv: list[str], kind: type[Any]) -> tuple[NpEnv, Act, Any, Run]:
     """Return the environment of a run, its policy, the options and the run."""
     run, options, changes = open_run(command, argv, kind)
+    _check(options)
     seed = derived_seed(run.record["seed"], command) if options.seed is None else options.seed
     env, policy = env_and_policy(
         run,

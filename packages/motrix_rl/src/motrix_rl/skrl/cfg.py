@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from motrix_rl.base import BaseRLCfg
+from motrix_rl.rl_module.distributions import DiagGaussian
 from motrix_rl.rl_module.spec import RLModuleSpec
 
 
@@ -84,6 +85,9 @@ class PPOCfg(BaseRLCfg):
         for name in ("policy_hidden_layer_sizes", "value_hidden_layer_sizes"):
             widths = getattr(self, name)
             self._require(name, bool(widths) and min(widths) >= 1, "needs positive widths")
+        low, high = DiagGaussian.LOG_STD_BOUNDS
+        inside = low <= self.initial_log_std <= high
+        self._require("initial_log_std", inside, f"must lie between {low} and {high}")
         for name in ("discount_factor", "lambda_param"):
             self._require(name, 0 <= getattr(self, name) <= 1, "must be in [0, 1]")
         for name in ("learning_rate", "ratio_clip", "rewards_shaper_scale"):

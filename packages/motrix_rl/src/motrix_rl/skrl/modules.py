@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from gymnasium import spaces
-from motrix_envs.errors import ConfigError
+from motrix_envs.errors import ConfigError, PluginError
 from motrix_envs.np.env import NpEnv
 
 from motrix_rl import registry
@@ -54,17 +54,23 @@ def module_spec(choice: str | RLModuleSpec | None) -> RLModuleSpec:
         choice: The name of a declared module, `"package.module:Class"`, a spec, or None.
 
     Raises:
-        PluginError: Nobody declares the name.
-        ConfigError: The class cannot be imported, or is no RLModule.
+        ConfigError: Nobody declares the name, or it is no RLModule that can be imported.
     """
     if isinstance(choice, RLModuleSpec):
         return choice
     if choice is None:
         return RLModuleSpec()
-    cls = _import_class(choice) if ":" in choice else registry.default.rl_module(choice)
+    cls = _import_class(choice) if ":" in choice else _declared_class(choice)
     if not (isinstance(cls, type) and issubclass(cls, RLModule)):
         raise ConfigError(f"rl_module = {choice!r} is no RLModule class, but {cls!r}")
     return RLModuleSpec(module_class=cls)
+
+
+def _declared_class(name: str) -> Any:
+    try:
+        return registry.default.rl_module(name)
+    except PluginError as error:
+        raise ConfigError(f"rl_module = {name!r}: {error}") from error
 
 
 def _import_class(path: str) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from motrix_rl.rl_module import RLModule
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.session import Learned, Session
-from motrix_rl.skrl.modules import build_module, check_module
+from motrix_rl.skrl.modules import build_module, check_module, module_spec
 from motrix_rl.skrl.options import SkrlParts, loop_options, ppo_options
 from motrix_rl.trainer import Trainer
 
@@ -45,6 +45,10 @@ class SkrlTrainer(Trainer):
         """Return the current learning rates."""
 
     # How it works
+
+    def check_cfg(self) -> None:
+        """Refuse a module that is not there; see `Trainer.check_cfg`."""
+        module_spec(self.cfg.rl_module)
 
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
         """Return the module that the configuration asks for; see `Trainer.build_module`."""
