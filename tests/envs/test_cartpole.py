@@ -1,6 +1,8 @@
 """Cartpole: its model by computation, its motion by theory, its rules."""
 
 import math
+import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +144,27 @@ def test_a_full_episode_earns_1000():
     assert state.truncated.all()
     assert state.info["success"].all()
     assert total.tolist() == [1000] * 4
+
+
+def without_looks(mjcf):
+    """Return the model with nothing to see: no light, no colour, no geom at all."""
+    root = ET.fromstring(mjcf)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in ("visual", "asset", "light", "geom") and parent.tag != "default":
+                parent.remove(child)
+    return ET.tostring(root, encoding="unicode")
+
+
+@pytest.mark.parametrize("engine", ["motrixsim", "mujoco"])
+def test_looks_do_not_touch_the_physics(engine, tmp_path):
+    bare = tmp_path / "bare.xml"
+    bare.write_text(without_looks(Path(CartPoleCfg().model_file).read_text(encoding="utf-8")))
+    assert "<geom" not in bare.read_text().partition("<worldbody>")[2]
+    runs = []
+    for changes in ({}, {"model_file": str(bare)}):
+        env = registry.make("cartpole", engine, changes, num_envs=4, seed=1)
+        env.init_state()
+        pushes = np.random.default_rng(1).uniform(-3, 3, (100, 4, 1))
+        runs.append(np.stack([env.step(push).obs for push in pushes]))
+    np.testing.assert_array_equal(*runs)

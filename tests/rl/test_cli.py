@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -132,11 +133,43 @@ def test_eval_of_damaged_runs(capsys, tmp_path):
     assert "half-written" in capsys.readouterr().err
 
 
-def test_the_script_of_the_seed_is_the_same_door(tmp_path):
-    script = Path(__file__).parents[2] / "scripts" / "train.py"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+
+@pytest.mark.parametrize("script", ["train.py", "play.py", "view.py"])
+def test_the_scripts_of_the_seed_are_the_same_door(script, tmp_path):
     done = subprocess.run(
-        [sys.executable, script, "--env", "cartpol", "--num-envs=8", "--rand-seed"],
+        [sys.executable, SCRIPTS / script, "--env", "cartpol", "--num-envs=8", "--rand-seed"],
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     assert "Did you mean 'cartpole'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "command"),
+    [
+        ("train.py", "", "train cartpole"),
+        ("train.py", "--env=hop --train-backend torch --render --rl.rollouts 8",
+         "train hop --backend torch --render --rl.rollouts 8"),
+        ("train.py", "--seed 3 --num-envs 8 --sim-backend np",
+         "train cartpole --sim-backend np --num-envs 8 --seed 3"),
+        ("play.py", "", "play cartpole"),
+        ("play.py", "--env hop --policy runs/hop/1", "play runs/hop/1"),
+        ("play.py", "--env hop --max-steps 5", "play hop --max-steps 5"),
+        ("view.py", "", "view cartpole --num-envs 1"),
+        ("view.py", "--env hop --num-envs 9", "view hop --num-envs 9"),
+    ],
+)  # fmt: skip
+def test_flags_of_the_seed(script, flags, command, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setattr(sys, "argv", [script, *flags.split()])
+    assert runpy.run_path(str(SCRIPTS / script))["arguments"]() == command.split()
+
+
+@pytest.mark.parametrize("script", ["train.py", "play.py", "view.py"])
+def test_a_drawn_seed_beats_a_given_one(script, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setattr(sys, "argv", [script, "--seed", "-1", "--rand-seed"])
+    words = runpy.run_path(str(SCRIPTS / script))["arguments"]()
+    assert 0 <= int(words[words.index("--seed") + 1]) < 2**32

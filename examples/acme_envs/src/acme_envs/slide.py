@@ -42,6 +42,7 @@ class SlideCfg(EnvCfg):
     sim_dt: float = 0.01
     ctrl_dt: float = 0.02
     max_episode_seconds: float | None = 3.0
+    render_spacing: float = 3.0
     reward: RewardCfg = field(default_factory=RewardCfg)
 
 

@@ -38,6 +38,7 @@ class Owner:
 
 
 USER_CODE = Owner("user code")
+"""The owner of what scripts and notebooks register."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ NP = "np"
 """The backend under which environment classes register: NumPy over the simulation seam."""
 
 DEFAULT_ENGINE = "motrixsim"
+"""The engine behind `"np"`."""
 
 ENGINE_EXTRAS = {"mujoco": "mujoco", "mujoco-fast": "mujoco"}
 """Extras of motrix-envs that install an engine, for the hint where it is missing."""

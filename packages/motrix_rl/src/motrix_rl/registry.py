@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=type)
 
 DEFAULT_RLLIB = "skrl"
+"""The RL library where none is named."""
+
 DEFAULT_ALGO = "ppo"
+"""The algorithm where none is named."""
 
 EXTRAS = {"torch": "torch", "jax": "jax"}
 """Backends that `motrix-rl` has an extra for."""

@@ -38,7 +38,7 @@ class CartPoleCfg(EnvCfg):
 class CartPoleEnv(NpEnv):
     """One point of reward for every step; the episode ends when the pole falls."""
 
-    camera = Camera(lookat=(0.0, 0.0, 0.3), distance=3.0, elevation=-10.0, azimuth=90.0)
+    camera = Camera(lookat=(0.0, 0.0, 0.1), distance=2.5, elevation=-15.0, azimuth=75.0)
     success_metric = "the pole is still up at the time limit"
     action_space = gymnasium.spaces.Box(-MAX_CONTROL, MAX_CONTROL, (1,), np.float32)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from motrix_envs import _plugins
 from motrix_envs import registry as envs
-from motrix_envs._registry import PluginRegistry
+from motrix_envs._plugins import Plugin
+from motrix_envs._registry import Failure, PluginRegistry
 from motrix_envs.errors import PluginError
 from motrix_envs.registry import EnvRecord
 
@@ -104,18 +105,23 @@ def list_plugins(argv: list[str]) -> int:
             for owner in registries:
                 owner.complete_all()
     failures = [failure for owner in registries for failure in owner.failures]
-    failed = {(failure.owner, failure.subject) for failure in failures}
     rows = []
-    for group in (_plugins.ENVS_GROUP, _plugins.RLCFGS_GROUP):
-        for plugin in _plugins.discover(group):
+    for owner in registries:
+        for plugin in _plugins.discover(owner.group):
             state = "disabled" if plugin.disabled else "ok"
-            if (plugin.owner, plugin.value) in failed:
+            if any(_is_of(failure, plugin) for failure in owner.failures):
                 state = "FAILED"
-            rows.append((plugin.owner.name, plugin.owner.version, group, plugin.value, state))
+            rows.append((plugin.owner.name, plugin.owner.version, owner.group, plugin.value, state))
     _print_table(("PLUGIN", "VERSION", "GROUP", "HOOK", "STATE"), rows)
     for failure in failures:
         print(f"\n{failure}")
     return 1 if failures else 0
+
+
+def _is_of(failure: Failure, plugin: Plugin) -> bool:
+    """Whether a hook failed, or a module that its distribution declared."""
+    is_module = ":" not in failure.subject
+    return failure.owner == plugin.owner and (is_module or failure.subject == plugin.value)
 
 
 def _mention_failures() -> None:
