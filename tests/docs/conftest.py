@@ -11,8 +11,8 @@ What the reader makes of a fenced block:
 Where the reader is less thorough than a user:
 
 - In `sh` blocks, commands are shortened by the options in SHORTER, unless the page gives the same
-  option. Training takes torch where the page leaves the choice, because both would be slow. `train`,
-  `eval` and `export` run in this process, so that the framework is imported once.
+  option. Training takes torch where the page leaves the choice, because both would be slow. Some
+  commands run in this process, so that the framework is imported once.
 - Nothing is installed from an index: of such a line, only the pinned versions are checked. `pip
   install -e .` is done by hand: the entry points of the page's own pyproject.toml become metadata.
 - Of the clone, the reader has `examples/deploy.py` alone.
