@@ -165,3 +165,16 @@ def test_a_policy_goes_to_another_framework_and_is_trained_on(make_trainer, back
     assert lineage["init_from"] == str(first.checkpoint_folder())
     count = second.load().module.tensors["normalizer/count"]
     assert count == 64, "the normaliser goes on counting"
+
+
+def test_a_policy_earns_the_same_wherever_it_acts(make_trainer, backend):
+    run = make_trainer(max_env_steps=32).train()
+    returns = set()
+    for framework in ("numpy", "torch", "jax"):
+        if framework != "numpy":
+            pytest.importorskip(f"motrix_rl_{framework}")
+        env = envs.make("cartpole", num_envs=16, seed=7)
+        result = evaluate(env, load_policy(run.path, framework=framework), episodes=16)
+        returns.add((result.mean, result.interval, result.length))
+        env.close()
+    assert len(returns) == 1
