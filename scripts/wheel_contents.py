@@ -50,6 +50,18 @@ class Distribution:
         """The groups of our plugins in which it declares entry points."""
         return set(filter(is_plugin, self.project.get("entry-points", {})))
 
+    @property
+    def optional(self) -> set[str]:
+        """Import names of what only its extras bring."""
+        extras = self.project.get("optional-dependencies", {}).values()
+        names = [re.match(r"[\w.-]+", line) for extra in extras for line in extra]
+        return {canonical(name[0]).replace("-", "_") for name in names if name} - {self.package}
+
+    @property
+    def package(self) -> str:
+        """Its import name."""
+        return self.name.replace("-", "_")
+
     def problems(self, versions: Mapping[str, str]) -> list[str]:
         """Return what is wrong with its wheel.
 

@@ -313,7 +313,10 @@ def test_one_version_for_all():
     assert len(set(versions.values())) == 1, versions
 
 
-@pytest.mark.parametrize("folder", [*(f"packages/{p}" for p in PACKAGES), "examples/acme_envs"])
+EXAMPLES = sorted(f"examples/{path.parent.name}" for path in ROOT.glob("examples/*/pyproject.toml"))
+
+
+@pytest.mark.parametrize("folder", [*(f"packages/{p}" for p in PACKAGES), *EXAMPLES])
 def test_siblings_are_pinned_to_that_version(folder):
     version = pyproject(ROOT / "packages" / ENVS)["project"]["version"]
     project = pyproject(ROOT / folder)["project"]

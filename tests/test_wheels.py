@@ -167,6 +167,28 @@ def test_modules_are_named_as_they_are_imported():
     assert wheel_contents.modules(files) == ["a", "a.sub", "a.sub.b"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "error", "where", "excused"),
+    [
+        ("examples", "No module named 'motrix_rl_torch'", ["motrix_toy.nets"], True),
+        (
+            "examples",
+            "No module named 'motrix_rl_torch'",
+            ["motrix_toy.nets", "motrix_rl.x"],
+            False,
+        ),
+        ("examples", "No module named 'torch'", ["motrix_toy.nets"], False),
+        ("packages", "No module named 'motrix_rl_torch'", ["motrix_toy.nets"], False),
+    ],
+)
+def test_an_example_may_want_what_its_extras_bring(tmp_path, folder, error, where, excused):
+    project = {"name": "motrix-toy", "optional-dependencies": {"torch": ["motrix-rl-torch==1.2"]}}
+    dist = wheel_contents.Distribution(tmp_path / folder / "toy", project, tmp_path)
+    assert dist.optional == {"motrix_rl_torch"}
+    found = check_wheels.wants_an_extra(dist, f"ModuleNotFoundError: {error}", where)
+    assert found == excused
+
+
 def test_decoy_is_a_wheel_of_a_higher_version(tmp_path):
     wheel = wheel_contents.write_decoy(tmp_path, "motrix-toy")
     files = wheel_contents.read_wheel(wheel)

@@ -125,6 +125,20 @@ def test_no_backend_at_all():
     assert 'pip install "motrix-rl[jax]==' in str(caught.value)
 
 
+def test_another_library_does_not_hide_that_the_default_one_is_missing():
+    other = RlRegistry()
+    other._loaded = True
+    other.register_rlcfg("cartpole", "acme", None, PPOCfg, "ars")
+    other.backend(rllib="acme", backend="numpy", algo="ars", trainer="nowhere:Trainer")
+    with pytest.raises(
+        BackendNotInstalledError, match="no backend of 'skrl' is installed"
+    ) as caught:
+        choose_backend("cartpole", "skrl", rl_registry=other)
+    assert 'pip install "motrix-rl[torch]==' in str(caught.value)
+    assert str(caught.value).endswith("Or train with what is there: --rllib acme")
+    assert choose_backend("cartpole", "acme", rl_registry=other) == "numpy"
+
+
 def test_no_configuration_for_any_installed_backend(registry):
     with pytest.raises(PresetNotFoundError, match="no RL configuration for rllib"):
         choose_backend("cartpole", "motrix", rl_registry=registry)

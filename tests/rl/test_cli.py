@@ -95,6 +95,16 @@ def test_mistakes_get_one_clear_message(argv, code, says, capsys, tmp_path, monk
     assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
 
 
+def test_classes_of_the_working_folder_can_be_named(tmp_path, monkeypatch, capsys):
+    """`motrix` is a script elsewhere: the folder it is called in comes last, as nothing's rival."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    before = list(sys.path)
+    for _ in range(2):
+        assert run("list") == 0
+        assert sys.path == [*before, str(tmp_path)]
+
+
 @pytest.mark.torch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_train_then_eval(capsys, tmp_path):

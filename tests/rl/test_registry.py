@@ -147,6 +147,21 @@ def test_backends_for(registry):
     assert registry.backends_for("cartpole", "skrl", "sac") == []
 
 
+def test_the_only_algorithm_of_a_library_needs_no_name(registry):
+    serve(registry, ("skrl", "torch", "ppo"), ("acme", "numpy", "ars"))
+    training.rlcfg("cartpole", rllib="acme", algo="ars")(preset(rollouts=9))
+    assert registry.default_algo("acme") == "ars"
+    assert registry.backends_for("cartpole", "acme") == ["numpy"]
+    assert training.default_rl_cfg("cartpole", "acme", "numpy").rollouts == 9
+    assert list(training._rlcfgs["cartpole"].cfgs) == ["acme"]
+    with pytest.raises(BackendNotInstalledError, match="No module named 'nowhere'"):
+        registry.trainer("acme", "numpy")
+    serve(registry, ("acme", "numpy", "es"), ("skrl", "torch", "sac"))
+    assert registry.default_algo("acme") == registry.default_algo("skrl") == "ppo"
+    with pytest.raises(PresetNotFoundError, match=r"no RL configuration for algo 'ppo'.*: ars"):
+        training.default_rl_cfg("cartpole", "acme", "numpy")
+
+
 def test_declaring_twice_changes_nothing_and_otherwise_raises(registry):
     serve(registry, ("skrl", "torch", "ppo"), ("skrl", "torch", "ppo"))
     assert [type(record) for record in registry.backends()] == [TargetRecord]

@@ -39,6 +39,34 @@ def events(folder):
     }
 
 
+def test_an_episode_that_was_broken_off_counts_for_nothing(run):
+    """A trainer that starts all episodes afresh leaves episodes without an end."""
+    log = TrainingLog(run, 2, 100)
+    log.record(counted([1, 10], [False, False], [1, 1]))
+    log.record(counted([2, 20], [False, True], [2, 0]))
+    log.record(counted([3, 30], [False, False], [1, 1]))
+    log.record(counted([4, 40], [True, True], [0, 0]))
+    progress = log.write(8)
+    (row,) = rows(run)
+    assert [row[f"episode/return_{kind}"] for kind in ("mean", "min", "max")] == [107 / 3, 7, 70]
+    assert [row[f"episode/length_{kind}"] for kind in ("min", "max")] == [2, 2]
+    assert progress.mean_return == 107 / 3
+
+
+def counted(reward, done, steps):
+    state = step(reward, done)
+    state.info["steps"] = np.array(steps, np.uint64)
+    return state
+
+
+def test_numbers_and_sequences_of_them_are_taken(run):
+    log = TrainingLog(run, 1, 10)
+    log.track({"a": 1.5, "b": [1, 3], "c": np.array([[2.0], [4.0]]), "d": np.float32(7)})
+    log.write(1)
+    (row,) = rows(run)
+    assert [row[name] for name in "abcd"] == [1.5, 2, 3, 7]
+
+
 def test_instants_and_episode_sums(run):
     log = TrainingLog(run, 2, 100)
     log.record(step([1, 10], [False, False], a=[1, 4], b=[0, 6]))

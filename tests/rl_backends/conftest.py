@@ -42,17 +42,32 @@ TINY = {
 """Two rollouts of cartpole."""
 
 
+@pytest.fixture(scope="session")
+def compiled_once(tmp_path_factory):
+    """Make JAX's second compilation of a kind cheap, here and in processes started from here.
+
+    Every agent compiles anew in skrl.
+    """
+    jax = importlib.import_module("jax")
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in options.items():
+            jax.config.update(name, value)
+            environment.setenv(name.upper(), str(value))
+        yield
+
+
 @pytest.fixture(params=BACKENDS, scope="session")
-def backend(request, tmp_path_factory):
+def backend(request):
     """The name of a framework that is installed."""
     pytest.importorskip(request.param)
     pytest.importorskip(f"motrix_rl_{request.param}")
     if request.param == "jax":
-        # Every agent compiles anew in skrl; this makes the second one of a kind cheap.
-        jax = importlib.import_module("jax")
-        jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        request.getfixturevalue("compiled_once")
     return request.param
 
 

@@ -20,8 +20,8 @@ def make(num_envs=32, **overrides):
 
 def test_it_is_found():
     owners = {record.name: record.owner.name for record in envs.default.envs()}
-    presets = {record.env_name: record.owner.name for record in training.default.presets()}
-    assert owners["acme-slide"] == presets["acme-slide"] == "acme-envs"
+    presets = {(r.env_name, r.rllib): r.owner.name for r in training.default.presets()}
+    assert owners["acme-slide"] == presets["acme-slide", "skrl"] == "acme-envs"
 
 
 def test_listing_it_imports_none_of_it():

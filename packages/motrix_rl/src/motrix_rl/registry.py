@@ -203,8 +203,16 @@ class RlRegistry(PluginRegistry):
             if isinstance(record, TargetRecord) and cast("tuple[str, ...]", key)[0] == kind
         )
 
-    def backends_for(self, env_name: str, rllib: str, algo: str = DEFAULT_ALGO) -> list[str]:
+    def default_algo(self, rllib: str) -> str:
+        """Return the algorithm that is meant where none is named: an rllib's only one, or PPO."""
+        served = {
+            algo for lib, _, algo in (record.name for record in self.backends()) if lib == rllib
+        }
+        return served.pop() if len(served) == 1 else DEFAULT_ALGO
+
+    def backends_for(self, env_name: str, rllib: str, algo: str | None = None) -> list[str]:
         """Return the installed backends on which an environment has a preset."""
+        algo = algo or self.default_algo(rllib)
         wanted = (env_name, rllib, algo)
         served = {p.backend for p in self.presets() if (p.env_name, p.rllib, p.algo) == wanted}
         trainers = [r.name for r in self.backends()]
@@ -212,7 +220,7 @@ class RlRegistry(PluginRegistry):
         return [name for name in names if name in served or None in served]
 
     def default_rl_cfg(
-        self, env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO
+        self, env_name: str, rllib: str, backend: str, algo: str | None = None
     ) -> BaseRLCfg:
         """Return a fresh configuration; see the function `default_rl_cfg`."""
         from motrix_envs.base import fresh_config
@@ -220,6 +228,7 @@ class RlRegistry(PluginRegistry):
         from motrix_rl.base import BaseRLCfg
 
         self.envs.require(env_name)
+        algo = algo or self.default_algo(rllib)
         for choice in (backend, None):
             key = PresetRecord(env_name, rllib, choice, algo, USER_CODE).key
             record = cast("PresetRecord | None", self._complete(key))
@@ -228,10 +237,10 @@ class RlRegistry(PluginRegistry):
         raise self.no_preset(env_name, rllib, backend, algo)
 
     def no_preset(self, env_name: str, rllib: str, backend: str, algo: str) -> PresetNotFoundError:
-        """Return the error of the first part that does not fit: algorithm, rllib or backend."""
+        """Return the error of the first part that does not fit: rllib, algorithm or backend."""
         about = f"environment '{env_name}' has no RL configuration for"
         left = [p for p in self.presets() if p.env_name == env_name]
-        for part, wanted in (("algo", algo), ("rllib", rllib)):
+        for part, wanted in (("rllib", rllib), ("algo", algo)):
             known = sorted({getattr(preset, part) for preset in left})
             if known and wanted not in known:
                 return PresetNotFoundError(
@@ -249,14 +258,20 @@ class RlRegistry(PluginRegistry):
             f"inherits PPOCfg.{self._note()}"
         )
 
-    def trainer(self, rllib: str, backend: str, algo: str = DEFAULT_ALGO) -> type[Any]:
+    def trainer(self, rllib: str, backend: str, algo: str | None = None) -> type[Any]:
         """Return a trainer class, importing its framework.
+
+        Args:
+            rllib: Name of the RL library.
+            backend: Name of the backend.
+            algo: Name of the algorithm; None takes the library's only one, or PPO.
 
         Raises:
             BackendNotInstalledError: No installed package serves this backend, or its framework
                 cannot be imported; the message says what to install.
             PresetNotFoundError: The rllib or the algorithm is unknown.
         """
+        algo = algo or self.default_algo(rllib)
         record = cast("TargetRecord | None", self._get(("backend", rllib, backend, algo)))
         if record is None:
             raise self._no_trainer(rllib, backend, algo)
@@ -325,7 +340,7 @@ class _RlCfgs(Mapping[str, EnvRlCfgs]):
     def __getitem__(self, env_name: str) -> EnvRlCfgs:
         cfgs: dict[str, dict[str | None, type[BaseRLCfg]]] = {}
         for record in default.presets():
-            if record.env_name == env_name and record.algo == DEFAULT_ALGO:
+            if record.env_name == env_name and _is_default(record):
                 whole = cast("PresetRecord", default._complete(record.key))
                 if whole.cfg_cls is not None:
                     cfgs.setdefault(record.rllib, {})[record.backend] = whole.cfg_cls
@@ -337,11 +352,15 @@ class _RlCfgs(Mapping[str, EnvRlCfgs]):
         return env_name in list(self)
 
     def __iter__(self) -> Iterator[str]:
-        records = default.presets()
-        return iter(dict.fromkeys(r.env_name for r in records if r.algo == DEFAULT_ALGO))
+        return iter(dict.fromkeys(r.env_name for r in default.presets() if _is_default(r)))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+
+def _is_default(record: PresetRecord) -> bool:
+    """Tell whether a preset is for the algorithm that is meant where none is named."""
+    return record.algo == default.default_algo(record.rllib)
 
 
 default = RlRegistry()
@@ -385,14 +404,14 @@ def _register_rlcfg(
     _current().register_rlcfg(env_name, rllib, backend, cfg_cls)
 
 
-def default_rl_cfg(env_name: str, rllib: str, backend: str, algo: str = DEFAULT_ALGO) -> BaseRLCfg:
+def default_rl_cfg(env_name: str, rllib: str, backend: str, algo: str | None = None) -> BaseRLCfg:
     """Return a fresh configuration for training an environment.
 
     Args:
         env_name: A registered environment.
         rllib: Name of the RL library.
         backend: The specific configuration of this backend wins over one for all.
-        algo: Name of the algorithm.
+        algo: Name of the algorithm; None takes the library's only one, or PPO.
 
     Raises:
         EnvNotFoundError: No such environment.

@@ -7,14 +7,14 @@ import os
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from motrix_envs.np.state import NpEnvState
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -76,6 +76,7 @@ class TrainingLog:
 
     def record(self, state: NpEnvState) -> None:
         """Take in one step of the batch."""
+        self._forget_abandoned(state)
         ended = np.flatnonzero(state.done)
         self._lengths += 1
         self._spans["reward/instant"].add(state.reward)
@@ -90,6 +91,17 @@ class TrainingLog:
             self._spans["episode/success"].add(state.info["success"][ended])
             self._lengths[ended] = 0
 
+    def _forget_abandoned(self, state: NpEnvState) -> None:
+        """Drop the sums of episodes that `env.init_state()` broke off: they have no end.
+
+        A row's first step shows it, by its count, unless that step also ends the episode.
+        """
+        begun = (np.asarray(state.info.get("steps", 0)) == 1) & (self._lengths > 0)
+        if begun.any():
+            self._lengths[begun] = 0
+            for total in self._sums.values():
+                total[begun] = 0
+
     def _sum(self, tag: str, values: NDArray[np.float32], ended: NDArray[np.int64]) -> None:
         """Add to the running sum of each episode, and keep the sums of those that ended."""
         total = self._sums.setdefault(tag, np.zeros(self._num_envs))
@@ -100,10 +112,10 @@ class TrainingLog:
                 self._recent.extend(total[ended].tolist())
             total[ended] = 0
 
-    def track(self, scalars: Mapping[str, Sequence[float]]) -> None:
-        """Take in numbers of the learner by name: losses, learning rate, times."""
+    def track(self, scalars: Mapping[str, ArrayLike]) -> None:
+        """Take in numbers of the learner, or sequences of them, by name: losses, times."""
         for name, values in scalars.items():
-            self._scalars[_tag(name)].extend(float(value) for value in values)
+            self._scalars[_tag(name)].extend(float(value) for value in np.ravel(values))
 
     def write(self, env_steps: int) -> Progress:
         """Write everything since the last report and start anew.

@@ -221,7 +221,7 @@ class NpEnv(ABEnv):
     def init_state(self) -> NpEnvState:
         """Start all episodes afresh and return the first observations, with zero rewards."""
         self._steps = np.zeros(self._num_envs, np.uint64)
-        width = self.observation_space.shape[0]
+        seen, privileged = self.observation_space, self.state_space  # whose components are checked
         blank = self._blank_state()
         blank.validate(self._num_envs, 0)
         if not isinstance(self.action_space, ActionSpace):
@@ -230,7 +230,9 @@ class NpEnv(ABEnv):
                 f"{show(self.action_space)}"
             )
         state = self._restart(blank, np.arange(self._num_envs))
-        state.validate(self._num_envs, width)
+        state.validate(self._num_envs, seen.shape[0])
+        if privileged is not None:
+            checked("state", state.info["state"], (self._num_envs, privileged.shape[0]))
         self._state = state
         return state
 

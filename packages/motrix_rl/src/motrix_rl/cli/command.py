@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from motrix_envs._plugins import resolve
 from motrix_envs.errors import MotrixError, did_you_mean
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_USAGE)
         return 0
     command, *rest = arguments
+    _reach_working_folder()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -76,6 +78,12 @@ def _print_anything() -> None:
     """Show a name that the terminal cannot spell in escapes, instead of failing over it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _reach_working_folder() -> None:
+    """Let classes be named that lie in files of the working folder; installed packages win."""
+    if not {"", str(Path.cwd())}.intersection(sys.path):
+        sys.path.append(str(Path.cwd()))
 
 
 def _command(name: str) -> Callable[[list[str]], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+import warnings
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 from typing import Any, TypeVar
@@ -64,14 +65,17 @@ def parse(
     """
     fields = [(name, type(cfg)) for name, cfg in groups.items()]
     whole = make_dataclass(options.__name__, fields, bases=(options,), kw_only=True)
-    parsed: Any = tyro.cli(
-        whole,
-        default=whole(**groups),
-        args=list(argv),
-        prog=prog,
-        description=options.__doc__,
-        registry=_text_where_possible(),
-    )
+    with warnings.catch_warnings():
+        # Of defaults that do not have their declared type: whoever uses the value says so better.
+        warnings.filterwarnings("ignore", "The field .* is annotated", UserWarning)
+        parsed: Any = tyro.cli(
+            whole,
+            default=whole(**groups),
+            args=list(argv),
+            prog=prog,
+            description=options.__doc__,
+            registry=_text_where_possible(),
+        )
     return parsed, {name: _changed(cfg, getattr(parsed, name)) for name, cfg in groups.items()}
 
 

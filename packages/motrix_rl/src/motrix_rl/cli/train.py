@@ -29,7 +29,9 @@ class TrainOptions:
     rllib: str = DEFAULT_RLLIB
     """RL library that trains."""
     backend: str | None = None
-    """Framework: torch or jax; by default the best one that is installed."""
+    """Where it learns, such as torch or jax; by default the best one that is installed."""
+    algo: str | None = None
+    """Algorithm; by default the library's only one, or ppo."""
     sim_backend: str | None = None
     """Physics engine; by default MotrixSim."""
     seed: int | None = None
@@ -49,15 +51,15 @@ class TrainOptions:
 def train(argv: list[str]) -> int:
     """Train an environment from the command line; return the exit code."""
     name, rest = subject("train", "an environment ENV", argv, TrainOptions)
-    chosen = peek(rest, "rllib", "backend")
+    chosen = peek(rest, "rllib", "backend", "algo")
     rllib = DEFAULT_RLLIB if chosen["rllib"] is None else chosen["rllib"]
-    backend = choose_backend(name, rllib, chosen["backend"])
+    backend = choose_backend(name, rllib, chosen["backend"], chosen["algo"])
     options, changes = parse(
         TrainOptions,
         rest,
         prog=f"motrix train {name}",
         env=envs.default.default_cfg(name),
-        rl=registry.default_rl_cfg(name, rllib, backend),
+        rl=registry.default_rl_cfg(name, rllib, backend, chosen["algo"]),
     )
     short = {"seed": options.seed, "num_envs": options.num_envs}
     changes["rl"] |= {key: value for key, value in short.items() if value is not None}
@@ -70,7 +72,7 @@ def train_with(
     """Train with options that are settled, evaluate, and say what to do next."""
     if options.eval_episodes:
         check_episodes(options.eval_episodes, envs.default.checked_cfg(name, changes["env"]))
-    trainer = registry.default.trainer(rllib, backend)(
+    trainer = registry.default.trainer(rllib, backend, options.algo)(
         name,
         options.sim_backend,
         options.render,
@@ -83,17 +85,25 @@ def train_with(
     with ProgressLine() as line, _stopping(trainer):
         run: Run = trainer.train(line.update)
     print(f"run:  {run.path}")
+    trusted = _named_package(trainer.cfg)
     if options.eval_episodes:
-        result = evaluate_run(run, episodes=options.eval_episodes)
+        result = evaluate_run(run, episodes=options.eval_episodes, trusted=trusted)
         run.update(evaluation=result.to_dict())
         print()
         show(result, run)
-    _say_next(run)
+    _say_next(run, trusted)
     return 0
 
 
-def _say_next(run: Run) -> None:
-    print(f"\nnext: motrix eval {run.path}")
+def _named_package(cfg: Any) -> tuple[str, ...]:
+    """Return where the module comes from that was named by an import string: that is trusted."""
+    choice = getattr(cfg, "rl_module", None)
+    return (choice.partition(":")[0],) if isinstance(choice, str) and ":" in choice else ()
+
+
+def _say_next(run: Run, trusted: tuple[str, ...]) -> None:
+    trust = f" --trust {trusted[0]}" if trusted else ""
+    print(f"\nnext: motrix eval {run.path}{trust}")
     print(f"      tensorboard --logdir {run.path}")
 
 

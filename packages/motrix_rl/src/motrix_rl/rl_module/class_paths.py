@@ -94,7 +94,8 @@ def _require_allowed(module: str, path: str, trusted: Collection[str]) -> None:
     if top not in _PROJECT and top not in allowed_packages():
         raise UntrustedClassError(
             f"the file names the class {path!r}, but '{module}' belongs neither to this project "
-            f"nor to one of its plugins. If you trust it: trusted=('{top}',)"
+            f"nor to one of its plugins. If you trust it: trusted=('{top}',), or "
+            f"--trust {top} on the command line"
         )
 
 

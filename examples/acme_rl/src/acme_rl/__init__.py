@@ -1,0 +1,1 @@
+"""A training backend of the Acme Corporation for Motrix."""
