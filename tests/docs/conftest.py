@@ -84,7 +84,8 @@ def blocks_of(page: Path) -> list[Block]:
 
 @contextlib.contextmanager
 def registries_as_they_were() -> Iterator[None]:
-    """Give the default registries back what they held."""
+    """Give the default registries back what they held, and the modules that they are about."""
+    modules = dict(sys.modules)
     registries = (envs.default, training.default)
     saved = [
         {k: copy.copy(v) for k, v in vars(r).items() if isinstance(v, (dict, set, bool))}
@@ -95,6 +96,8 @@ def registries_as_they_were() -> Iterator[None]:
     finally:
         for registry, values in zip(registries, saved, strict=True):
             vars(registry).update(values)
+        # A page may have imported a plugin's module again: other classes of the same names.
+        sys.modules.update(modules)
 
 
 class Reader:
