@@ -7,7 +7,6 @@ import itertools
 import random
 import secrets
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,6 +18,7 @@ from motrix_envs import registry as envs
 from motrix_envs._overrides import apply_overrides
 from motrix_envs.base import config_errors, describe_fields
 from motrix_envs.np.env import NpEnv
+from motrix_envs.np.pace import RealTime
 
 from motrix_rl import registry
 from motrix_rl.contract import check_contract
@@ -115,6 +115,11 @@ class Trainer(ABC):
         """Return where and on how many threads the framework computes, as JSON."""
         return {"device": "cpu"}
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Packages that the user named, and from which a policy's class may therefore come."""
+        return ()
+
     # What users call
 
     def train(self, on_progress: OnProgress | None = None) -> Run:
@@ -163,21 +168,19 @@ class Trainer(ABC):
             RunError: There is no run, or it has no checkpoint.
             CheckpointError: The policy cannot be read, or was trained for another environment.
         """
-        policy = load_policy(policy_path)
+        policy = load_policy(policy_path, trusted=self.trusted)
         with self._open_env(self.cfg.play_num_envs, self.cfg.seed, "play") as env:
             check_contract(policy.contract, env)
             with self._drawn(env) as renderer:
-                state, due = env.init_state(), time.monotonic()
+                state, pace = env.init_state(), RealTime(env.cfg.ctrl_dt)
                 for _ in itertools.count() if max_steps is None else range(max_steps):
                     state = env.step(policy.act(state.obs, state.done))
                     if renderer is None:
                         continue
                     if renderer.closed:
                         break
-                    renderer.render()
-                    # A late frame is not made up for.
-                    due = max(due + env.cfg.ctrl_dt, time.monotonic())
-                    time.sleep(max(0.0, due - time.monotonic()))
+                    if pace.step():
+                        renderer.render()
 
     # How it works
 

@@ -85,20 +85,13 @@ def train_with(
     with ProgressLine() as line, _stopping(trainer):
         run: Run = trainer.train(line.update)
     print(f"run:  {run.path}")
-    trusted = _named_package(trainer.cfg)
     if options.eval_episodes:
-        result = evaluate_run(run, episodes=options.eval_episodes, trusted=trusted)
+        result = evaluate_run(run, episodes=options.eval_episodes, trusted=trainer.trusted)
         run.update(evaluation=result.to_dict())
         print()
         show(result, run)
-    _say_next(run, trusted)
+    _say_next(run, trainer.trusted)
     return 0
-
-
-def _named_package(cfg: Any) -> tuple[str, ...]:
-    """Return where the module comes from that was named by an import string: that is trusted."""
-    choice = getattr(cfg, "rl_module", None)
-    return (choice.partition(":")[0],) if isinstance(choice, str) and ":" in choice else ()
 
 
 def _say_next(run: Run, trusted: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 from motrix_envs import registry as envs
 from motrix_envs.np.actions import random_actions
 from motrix_envs.np.env import NpEnv
+from motrix_envs.np.pace import RealTime
 from motrix_envs.np.renderer import NpRenderer
 from motrix_envs.sim.viewer import Camera, has_display
 from numpy.typing import NDArray
@@ -166,14 +166,13 @@ def _show(env: NpEnv, act: Act, options: WatchOptions) -> None:
     """Step in real time and draw, until the window is closed."""
     renderer = NpRenderer(env, camera=_camera(env, options))
     print("space freezes the scene; close the window to end")
-    start = time.perf_counter()
+    pace = RealTime(env.cfg.ctrl_dt)
     with closing(renderer):
-        for step in _steps(env, act, options.max_steps):
-            renderer.render()
+        for _ in _steps(env, act, options.max_steps):
+            if pace.step():
+                renderer.render()
             if renderer.closed:
                 break
-            ahead = start + step * env.cfg.ctrl_dt - time.perf_counter()
-            time.sleep(max(ahead, 0.0))
 
 
 def _record(env: NpEnv, act: Act, options: WatchOptions, out: Path, sheet: Path | None) -> None:

@@ -46,6 +46,13 @@ class SkrlTrainer(Trainer):
 
     # How it works
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Where the module comes from, if it was named by an import string."""
+        choice = self.cfg.rl_module
+        named = isinstance(choice, str) and ":" in choice
+        return (choice.partition(":")[0],) if named else ()
+
     def check_cfg(self) -> None:
         """Refuse a module that is not there; see `Trainer.check_cfg`."""
         module_spec(self.cfg.rl_module)

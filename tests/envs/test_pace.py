@@ -1,0 +1,53 @@
+"""Whoever watches sees real time: slow drawing leaves pictures out, not time."""
+
+import pytest
+from motrix_envs.np.pace import FORGIVEN, LONGEST_PAUSE, RealTime
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 0.0
+
+        def sleep(self, seconds):
+            assert seconds > 0
+            self.now += seconds
+
+    made = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: made.now)
+    monkeypatch.setattr("time.sleep", made.sleep)
+    return made
+
+
+def run(clock, pace, steps, drawing):
+    """Return at which steps a picture was drawn, each of which takes some time."""
+    drawn = []
+    for step in range(steps):
+        if pace.step():
+            drawn.append(step)
+            clock.now += drawing
+    return drawn
+
+
+def test_a_fast_picture_is_drawn_for_every_step(clock):
+    assert run(clock, RealTime(0.01), 100, drawing=0.004) == list(range(100))
+    assert clock.now == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_slow_picture_does_not_slow_the_robot(clock):
+    drawn = run(clock, RealTime(0.01), 200, drawing=0.04)
+    assert clock.now == pytest.approx(2.0, abs=0.1)
+    assert 30 < len(drawn) < 60
+
+
+def test_however_slow_there_is_something_to_see(clock):
+    assert len(run(clock, RealTime(0.01), 100, drawing=2 * LONGEST_PAUSE)) >= 4
+
+
+def test_a_long_pause_is_not_made_up_for(clock):
+    pace = RealTime(0.01)
+    run(clock, pace, 10, drawing=0)
+    clock.now += 60
+    before = clock.now
+    run(clock, pace, 100, drawing=0)
+    assert clock.now - before == pytest.approx(1.0, abs=FORGIVEN + 0.02)
