@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -86,7 +87,11 @@ def run_by_chance(policy: Policy, steps: int) -> None:
 def run_on_lines(policy: Policy) -> None:
     """Answer each line of the standard input, an observation, with an action."""
     for line in sys.stdin:
-        print(json.dumps(policy.act(np.asarray([json.loads(line)]))[0].tolist()), flush=True)
+        try:
+            action = policy.act(np.asarray([json.loads(line)]))
+        except ValueError as error:  # no JSON, or an observation of another shape
+            raise SystemExit(f"error: {line.strip()}: {error}") from None
+        print(json.dumps(action[0].tolist()), flush=True)
 
 
 def run_in_environment(policy: Policy, name: str, episodes: int) -> None:
@@ -114,6 +119,8 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=16, help="how many, with --env")
     parser.add_argument("--steps", type=int, default=1000, help="how many, by chance")
     arguments = parser.parse_args()
+    if not Path(arguments.file).is_file():
+        parser.error(f"there is no file {arguments.file}")
     policy = Policy(arguments.file)
     if arguments.lines:
         run_on_lines(policy)

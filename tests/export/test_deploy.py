@@ -67,6 +67,21 @@ def test_a_wrong_observation_is_refused(deploy, exported):
         policy.act(np.zeros((1, 4)))
 
 
+def test_a_wrong_line_ends_it_with_one_message(exported):
+    path = exported(PPOTorchRLModule, "ppo", "onnx").path
+    for line, message in (("[0, 1]", "the policy takes (1, 5)"), ("nonsense", "Expecting value")):
+        done = call(SCRIPT, path, "-", lines=line + "\n")
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: {line}: ")
+        assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_named(tmp_path):
+    done = call(SCRIPT, tmp_path / "policy.onnx")
+    assert done.returncode == 2
+    assert "there is no file" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_reset_begins_again(deploy, exported):
     policy = deploy.Policy(exported(PPOTorchRLModule, "lstm", "onnx").path)
     policy.reset(2)

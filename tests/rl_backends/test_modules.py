@@ -12,6 +12,8 @@ from motrix_rl.evaluation import evaluate
 from motrix_rl.policy import load_policy
 from motrix_rl.rl_module import Columns, RLModuleSpec
 from motrix_rl.rl_module.frameworks import ppo_module
+from motrix_rl.skrl.cfg import PPOCfg
+from motrix_rl.skrl.modules import check_module
 
 OBS = np.random.default_rng(0).normal(0, 2, (9, 4)).astype(np.float32)
 
@@ -92,6 +94,14 @@ def test_what_is_no_module_for_this_trainer(make_trainer, tmp_path, choice, mess
     with pytest.raises(ConfigError, match=message):
         make_trainer(rl_module=choice).train()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_module_of_another_framework_names_the_backend_to_choose():
+    class Foreign:
+        framework = "torch"
+
+    with pytest.raises(ConfigError, match="'jax' cannot train it; choose --backend torch"):
+        check_module(Foreign(), PPOCfg(), "jax")
 
 
 def test_recurrent_modules_act_but_nobody_trains_them_yet(make_trainer, backend, tmp_path):

@@ -20,7 +20,7 @@ class BaseRLCfg:
     num_envs: int = 2048
     """Environments that step together in training."""
     play_num_envs: int = 16
-    """Environments that step together when a policy is played."""
+    """Environments that step together in `Trainer.play`."""
     max_env_steps: int = 20_480_000
     """Length of the training in steps of single environments, rounded to whole rollouts."""
     check_point_interval: int = 1000

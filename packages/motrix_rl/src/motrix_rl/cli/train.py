@@ -84,6 +84,8 @@ def train_with(
     print(f"{name}: {rllib} on {backend}, {trainer.cfg.num_envs} environments")
     with ProgressLine() as line, _stopping(trainer):
         run: Run = trainer.train(line.update)
+    if run.record["status"] == "stopped":
+        print(f"stopped after {run.record['summary']['env_steps']:,} steps, with a checkpoint")
     print(f"run:  {run.path}")
     if options.eval_episodes:
         result = evaluate_run(run, episodes=options.eval_episodes, trusted=trainer.trusted)

@@ -42,7 +42,7 @@ class WatchOptions:
     sim_backend: str | None = None
     """Physics engine; by default MotrixSim, or the one that the run was trained on."""
     max_steps: int | None = None
-    """Stop after so many steps; by default when the window is closed."""
+    """Stop after so many steps; by default at the end of the window or the video."""
     seconds: float = VIDEO_SECONDS
     """Length of a video in s of simulated time."""
     fps: float = 25.0
@@ -180,6 +180,8 @@ def _record(env: NpEnv, act: Act, options: WatchOptions, out: Path, sheet: Path 
     renderer = NpRenderer(env, window=False, size=options.size, camera=_camera(env, options))
     every = max(round(1 / (options.fps * env.cfg.ctrl_dt)), 1)
     length = options.max_steps or round(options.seconds / env.cfg.ctrl_dt)
+    width, height = options.size
+    print(f"drawing {-(-length // every)} pictures of {width} x {height}", flush=True)
 
     def frames() -> Iterator[NDArray[np.uint8]]:
         for step in _steps(env, act, length):

@@ -11,11 +11,14 @@ from motrix_rl.rl_module.spec import RLModuleSpec
 
 @dataclass
 class PPOCfg(BaseRLCfg):
-    """Proximal Policy Optimization (Schulman et al. 2017) as trained by skrl 2.1."""
+    """Proximal Policy Optimization (Schulman et al. 2017) as trained by skrl 2.1.
+
+    The KL-adaptive schedule divides the learning rate by 1.5 where an epoch's divergence is beyond
+    twice the threshold, and multiplies it by 1.5 where it is below half of it.
+    """
 
     rl_module: str | RLModuleSpec | None = None
-    """What is trained: the name of a module that a plugin declares, `package.module:Class`, or a
-    spec; by default PPO's own module, which the next four fields describe."""
+    """Name of a declared module, `package.module:Class`, or a spec; by default PPO's own module."""
     policy_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
     """Widths of the policy's hidden layers, each followed by an ELU."""
     value_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
@@ -39,8 +42,7 @@ class PPOCfg(BaseRLCfg):
     learning_rate: float = 1e-3
     """Step size of Adam; where the KL-adaptive schedule starts."""
     learning_rate_scheduler_kl_threshold: float = 0.008
-    """KL divergence per epoch that the schedule aims at: beyond twice it the learning rate falls by
-    1.5, below half of it the rate grows by 1.5, within [1e-6, 1e-2]. 0 keeps the rate fixed."""
+    """KL divergence that the learning rate is adapted to, within [1e-6, 1e-2]; 0 keeps it fixed."""
     random_timesteps: int = 0
     """Must be 0: skrl 2.1 dropped random actions at the start of PPO."""
     learning_starts: int = 0
@@ -49,9 +51,7 @@ class PPOCfg(BaseRLCfg):
     """Largest norm of a gradient; 0 does not clip. Torch clips policy and value together."""
 
     time_limit_bootstrap: bool = True
-    """Whether a truncated episode is continued by the value of its final observation.
-
-    Otherwise the time limit counts as an end: nothing is earned after it."""
+    """Whether a truncated episode goes on with the value of its final observation, or with 0."""
     ratio_clip: float = 0.2
     """Distance from 1 beyond which a probability ratio earns nothing more."""
     value_clip: float = 0.2

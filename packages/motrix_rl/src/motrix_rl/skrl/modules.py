@@ -112,9 +112,10 @@ def check_module(module: RLModule, cfg: PPOCfg, framework: str) -> None:
     """
     name = type(module).__name__
     if module.framework != framework:
+        advice = f"; choose --backend {module.framework}" if module.framework else ""
         raise ConfigError(
             f"{name} is a module of {module.framework or 'numpy'}: backend '{framework}' cannot "
-            "train it"
+            f"train it{advice}"
         )
     if not isinstance(module, ValueFunctionAPI):
         raise ConfigError(f"{name} has no value function, which PPO needs: add ValueFunctionAPI")
