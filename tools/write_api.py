@@ -40,6 +40,8 @@ MODULES = {
         "motrix_rl.skrl.cfg",
         "motrix_rl.cfgs",
         "motrix_rl.backends",
+        "motrix_rl.engine.trainer",
+        "motrix_rl.engine.learner",
         "motrix_rl.evaluation",
         "motrix_rl.runs",
         "motrix_rl.rl_module",
@@ -49,11 +51,13 @@ MODULES = {
         "motrix_rl.errors",
     ],
     "motrix-rl-torch": [
+        "motrix_rl_torch.engine",
         "motrix_rl_torch.skrl_ppo",
         "motrix_rl_torch.wrap_np",
         "motrix_rl_torch.rl_module",
     ],
     "motrix-rl-jax": [
+        "motrix_rl_jax.engine",
         "motrix_rl_jax.skrl_ppo",
         "motrix_rl_jax.wrap_np",
         "motrix_rl_jax.rl_module",

@@ -143,7 +143,21 @@ def test_backends_for(registry):
     assert registry.backends_for("cartpole", "skrl") == ["jax"]
     training.rlcfg("cartpole")(preset())
     assert registry.backends_for("cartpole", "skrl") == ["torch", "jax"]
-    assert registry.backends_for("cartpole", "motrix") == []
+    assert registry.backends_for("cartpole", "motrix") == ["jax"]
+    assert registry.backends_for("cartpole", "other") == []
+
+
+def test_motrix_takes_the_configuration_of_skrl_unless_it_has_its_own(registry):
+    serve(registry, ("motrix", "jax", "ppo"), ("motrix", "torch", "ppo"))
+    borrowed, special, own = preset(), preset(), preset()
+    training.rlcfg("cartpole")(borrowed)
+    training.rlcfg("cartpole", "jax")(special)
+    found = [type(registry.default_rl_cfg("cartpole", "motrix", b)) for b in ("torch", "jax")]
+    assert found == [borrowed, special]
+    training.rlcfg("cartpole", rllib="motrix")(own)
+    found = [type(registry.default_rl_cfg("cartpole", "motrix", b)) for b in ("torch", "jax")]
+    assert found == [own, own]
+    assert type(registry.default_rl_cfg("cartpole", "skrl", "jax")) is special
     assert registry.backends_for("cartpole", "skrl", "sac") == []
 
 

@@ -57,7 +57,7 @@ class Checkpoint:
     learner: Tensors = field(default_factory=dict)
     """Tensors that only training needs: optimiser moments, value normaliser."""
     env: Tensors = field(default_factory=dict)
-    """Snapshot of the environments; empty where they restart from a reset."""
+    """Snapshot of the environments and, under `log/`, sums over their unfinished episodes."""
     state: dict[str, Any] = field(default_factory=dict)
     """JSON: `counters` (part of the hash), schedules, log offsets."""
 

@@ -12,12 +12,14 @@ and the module `acme_envs.presets` defines the configuration when it is first us
     @dataclass
     class HopPPO(PPOCfg): ...
 
-A configuration for one backend beats one for all (`backend=None`), whatever came first. All
-errors here are `ValueError`s too.
+A configuration for one backend beats one for all (`backend=None`), whatever came first. Where rllib
+"motrix" has none of its own, it takes that of "skrl", whose fields it shares. All errors here are
+`ValueError`s too.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -38,6 +40,9 @@ T = TypeVar("T", bound=type)
 
 DEFAULT_RLLIB = "skrl"
 """The RL library where none is named."""
+
+BORROWED = {"motrix": "skrl"}
+"""Whose configuration an rllib takes for an environment that it has none of its own for."""
 
 DEFAULT_ALGO = "ppo"
 """The algorithm where none is named."""
@@ -213,8 +218,8 @@ class RlRegistry(PluginRegistry):
     def backends_for(self, env_name: str, rllib: str, algo: str | None = None) -> list[str]:
         """Return the installed backends on which an environment has a preset."""
         algo = algo or self.default_algo(rllib)
-        wanted = (env_name, rllib, algo)
-        served = {p.backend for p in self.presets() if (p.env_name, p.rllib, p.algo) == wanted}
+        known = [p for p in self.presets() if (p.env_name, p.algo) == (env_name, algo)]
+        served = {p.backend for p in known if p.rllib in (rllib, BORROWED.get(rllib))}
         trainers = [r.name for r in self.backends()]
         names = [backend for lib, backend, name in trainers if (lib, name) == (rllib, algo)]
         return [name for name in names if name in served or None in served]
@@ -229,8 +234,9 @@ class RlRegistry(PluginRegistry):
 
         self.envs.require(env_name)
         algo = algo or self.default_algo(rllib)
-        for choice in (backend, None):
-            key = PresetRecord(env_name, rllib, choice, algo, USER_CODE).key
+        libs = (rllib, BORROWED[rllib]) if rllib in BORROWED else (rllib,)
+        for lib, choice in itertools.product(libs, (backend, None)):
+            key = PresetRecord(env_name, lib, choice, algo, USER_CODE).key
             record = cast("PresetRecord | None", self._complete(key))
             if record is not None and record.cfg_cls is not None:
                 return fresh_config(record.cfg_cls, BaseRLCfg)
@@ -242,6 +248,8 @@ class RlRegistry(PluginRegistry):
         left = [p for p in self.presets() if p.env_name == env_name]
         for part, wanted in (("rllib", rllib), ("algo", algo)):
             known = sorted({getattr(preset, part) for preset in left})
+            if part == "rllib" and wanted not in known:
+                wanted = rllib = BORROWED.get(wanted, wanted)
             if known and wanted not in known:
                 return PresetNotFoundError(
                     f"{about} {part} '{wanted}'.{did_you_mean(wanted, known)} "

@@ -210,6 +210,20 @@ class Run:
         self._point("latest", step)
         return digest
 
+    def settle(self) -> int | None:
+        """Point `latest` at the newest checkpoint, and return its step; None if there is none.
+
+        A process that dies between writing a checkpoint and its pointer leaves an older one.
+
+        Raises:
+            RunError: The disk refuses.
+        """
+        steps = self.checkpoints()
+        if not steps:
+            return None
+        self._point("latest", steps[-1])
+        return steps[-1]
+
     def mark_best(self, step: int, score: Mapping[str, Any]) -> None:
         """Point `best` at a checkpoint and note in `run.json` why.
 

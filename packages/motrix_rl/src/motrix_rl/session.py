@@ -55,6 +55,11 @@ class Session:
         cfg: The configuration of the training.
         stop: Set by whoever wants a checkpoint and an end at the next end of a rollout.
         on_progress: Called after every update.
+        resumed: The checkpoint from which the training goes on; None starts a new one.
+
+    Attributes:
+        resumed: As given.
+        batch_steps: Steps of the batch so far, whole rollouts.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Session:
         cfg: BaseRLCfg,
         stop: Event,
         on_progress: OnProgress | None = None,
+        resumed: Checkpoint | None = None,
     ) -> None:
         self._run = run
         self._env = env
@@ -73,13 +79,18 @@ class Session:
         self._stop = stop
         self._on_progress = on_progress
         self._log = TrainingLog(run, cfg.num_envs, cfg.max_batch_env_steps * cfg.num_envs)
+        self.resumed = resumed
+        self.batch_steps = 0
         self._env_steps = 0
-        self._batch_steps = 0
+        if resumed is not None:
+            self.batch_steps = resumed.state["counters"]["batch_steps"]
+            self._env_steps = resumed.state["counters"]["env_steps"]
+            self._log.restore(resumed.env, resumed.state["logs"], self._env_steps)
 
     @property
     def done(self) -> bool:
         """Whether the configured number of steps is reached."""
-        return self._batch_steps >= self._cfg.max_batch_env_steps
+        return self.batch_steps >= self._cfg.max_batch_env_steps
 
     def record(self) -> None:
         """Take in the environments' latest step."""
@@ -101,7 +112,7 @@ class Session:
             TrainingStopped: A stop was requested; the checkpoint is written.
             DivergedError: A number or a weight is not finite; nothing of it is saved.
         """
-        self._batch_steps = batch_steps
+        self.batch_steps = batch_steps
         self._env_steps = batch_steps * self._cfg.num_envs
         self._report(scalars)
         stopping = self._stop.is_set() and not self.done
@@ -122,14 +133,14 @@ class Session:
         self._require_finite(dict(module_tensors(content)))
         self._require_finite(learned.learner)
         counters = {
-            "batch_steps": self._batch_steps,
+            "batch_steps": self.batch_steps,
             "env_steps": self._env_steps,
-            "updates": self._batch_steps // self._cfg.rollout_steps,
+            "updates": self.batch_steps // self._cfg.rollout_steps,
         }
         checkpoint = Checkpoint(
             module=with_contract(content, contract(self._env)),
             learner=learned.learner,
-            env=self._env.snapshot(),
+            env={**self._env.snapshot(), **self._log.state()},
             state={**learned.state, "counters": counters, "logs": self._log.offsets()},
         )
         self._run.save(self._env_steps, checkpoint)

@@ -11,19 +11,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from motrix_envs import registry as envs
 from motrix_envs._overrides import apply_overrides
 from motrix_envs.base import config_errors, describe_fields
+from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.pace import RealTime
 
 from motrix_rl import registry
+from motrix_rl.checkpoint import Checkpoint
 from motrix_rl.contract import check_contract
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.policy import load_policy, warm_start
+from motrix_rl.resume import (
+    go_back,
+    latest_checkpoint,
+    note_resumption,
+    recordable,
+    recorded_cfg,
+    require_more,
+)
 from motrix_rl.rl_module import RLModule
 from motrix_rl.runs import Run
 from motrix_rl.session import OnProgress, Session
@@ -43,6 +53,7 @@ class Trainer(ABC):
         env_cfg_override: Changes of the environment's configuration by dotted field name.
         runs_root: Folder of all runs.
         init_from: A run or checkpoint whose policy the training starts from.
+        resume: A run to go on with; `Trainer.of_run` gives all the rest.
 
     Raises:
         EnvNotFoundError: No such environment.
@@ -53,6 +64,8 @@ class Trainer(ABC):
     rllib: ClassVar[str]
     backend: ClassVar[str]
     algo: ClassVar[str] = registry.DEFAULT_ALGO
+    resumable: ClassVar[bool] = False
+    """Whether `learn` goes on from `session.resumed`."""
 
     def __init__(
         self,
@@ -64,6 +77,7 @@ class Trainer(ABC):
         env_cfg_override: Mapping[str, Any] | None = None,
         runs_root: str | Path = "runs",
         init_from: str | Path | None = None,
+        resume: Run | None = None,
     ) -> None:
         self.cfg: Any = registry.default_rl_cfg(env_name, self.rllib, self.backend, self.algo)
         what = f"the {self.rllib} configuration of '{env_name}'"
@@ -79,6 +93,7 @@ class Trainer(ABC):
         self._env_changes = dict(env_cfg_override or {})
         self._runs_root = Path(runs_root)
         self._init_from = init_from
+        self._resume = resume
         self._stop = threading.Event()
 
     # What a backend writes
@@ -122,6 +137,43 @@ class Trainer(ABC):
 
     # What users call
 
+    @classmethod
+    def of_run(
+        cls, run: Run, max_env_steps: int | None = None, enable_render: bool = False
+    ) -> Self:
+        """Return a trainer that goes on with a run where its last checkpoint left it.
+
+        Args:
+            run: A run of this trainer, stopped, killed, failed or finished.
+            max_env_steps: Another length of the training; None keeps the run's own.
+            enable_render: See the class.
+
+        Raises:
+            ConfigError: This kind of trainer cannot do that, or the configuration is no longer
+                valid.
+            RunError: The run is at its end already.
+        """
+        if not cls.resumable:
+            raise ConfigError(
+                f"rllib '{cls.rllib}' cannot go on with a run: --init-from {run.path} starts a new "
+                "one from its policy; rllib 'motrix' can do both"
+            )
+        record = run.record
+        changed = record.get("origins", {}).get("env_cfg", {})
+        lineage = record.get("lineage") or {}
+        trainer = cls(
+            record["env"],
+            record.get("sim_backend"),
+            enable_render,
+            recorded_cfg(run, max_env_steps),
+            env_cfg_override={name: record["env_cfg"][name] for name in changed},
+            runs_root=run.path.parent.parent,
+            init_from=lineage.get("init_from"),
+            resume=run,
+        )
+        require_more(run, trainer.cfg)
+        return trainer
+
     def train(self, on_progress: OnProgress | None = None) -> Run:
         """Train and return the run, finished or stopped.
 
@@ -143,9 +195,9 @@ class Trainer(ABC):
                 self._drawn(env) as self.renderer,
             ):
                 module = self.build_module(env, derived_seed(seed, "weights"))
-                lineage = self._inherit(module, env)
-                run = self._create_run(env, seed, lineage)
-                with Session(run, env, module, self.cfg, self._stop, on_progress) as session:
+                run, start = self._begin(env, module, seed)
+                watch = Session(run, env, module, self.cfg, self._stop, on_progress, start)
+                with watch as session:
                     self.learn(env, module, session)
         finally:
             self._stop.clear()
@@ -214,6 +266,17 @@ class Trainer(ABC):
         with contextlib.closing(NpRenderer(env)) as renderer:
             yield renderer
 
+    def _begin(self, env: NpEnv, module: RLModule, seed: int) -> tuple[Run, Checkpoint | None]:
+        """Return a new run, or the one to go on with and its last checkpoint, if it has one."""
+        start = None if self._resume is None else latest_checkpoint(self._resume)
+        lineage = None if start is not None else self._inherit(module, env)
+        if self._resume is None:
+            return self._create_run(env, seed, lineage), None
+        go_back(self._resume, start, module, env)
+        steps = 0 if start is None else start.state["counters"]["env_steps"]
+        note_resumption(self._resume, steps, self.describe_compute(), self.cfg.max_env_steps)
+        return self._resume, start
+
     def _inherit(self, module: RLModule, env: NpEnv) -> dict[str, Any] | None:
         """Give the module the weights of another run, if asked to; return the lineage."""
         if self._init_from is None:
@@ -240,7 +303,7 @@ class Trainer(ABC):
             "lineage": lineage,
         }
         return Run.create(
-            self._runs_root, self.env_name, self.rllib, self.backend, seed, _jsonable(record)
+            self._runs_root, self.env_name, self.rllib, self.backend, seed, recordable(record)
         )
 
     def _owners(self) -> dict[str, str]:
@@ -248,12 +311,3 @@ class Trainer(ABC):
         trainer = (self.rllib, self.backend, self.algo)
         owners = [r.owner for r in registry.default.backends() if r.name == trainer]
         return {"env": str(env), "trainer": str(owners[0]) if owners else "user code"}
-
-
-def _jsonable(value: Any) -> Any:
-    """Return a configuration in JSON's types; anything else as its text."""
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    return value if value is None or isinstance(value, str | bool | int | float) else str(value)

@@ -20,9 +20,15 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from motrix_rl.atomic import append_bytes
+from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.runs import Run
 
 RECENT_EPISODES = 100
+
+EVENTS = "events.out.tfevents."
+"""What names of event files begin with, as TensorBoard wants it."""
+
+_SUMS = "log/sum/"
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,29 @@ class TrainingLog:
             seconds_left=(self._total - env_steps) / max(speed, 1e-9),
         )
 
+    def state(self) -> Tensors:
+        """Return what is known of unfinished episodes, and the latest returns, under `log/`."""
+        sums = {f"{_SUMS}{tag}": total.copy() for tag, total in self._sums.items()}
+        recent = np.asarray(self._recent, np.float64)
+        return {**sums, "log/lengths": self._lengths.copy(), "log/recent": recent}
+
+    def restore(self, state: Tensors, offsets: Mapping[str, int], env_steps: int) -> None:
+        """Go on from a checkpoint, in the same files.
+
+        Args:
+            state: What `state` returned; other names are passed over.
+            offsets: What `offsets` returned.
+            env_steps: Steps of single environments so far.
+        """
+        sums = {k.removeprefix(_SUMS): v for k, v in state.items() if k.startswith(_SUMS)}
+        self._sums = {tag: total.copy() for tag, total in sums.items()}
+        self._lengths = state["log/lengths"].copy()
+        self._recent.extend(state["log/recent"].tolist())
+        self._last = (time.perf_counter(), env_steps)
+        for name in offsets:
+            if name.startswith(EVENTS):
+                self._events.path = self._run.path / name
+
     def offsets(self) -> dict[str, int]:
         """Return the length of each log file in bytes, by name.
 
@@ -167,7 +196,7 @@ class EventFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}"
+        self.path = folder / f"{EVENTS}{time.time_ns()}.{os.getpid()}"
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Append the scalars of one step.

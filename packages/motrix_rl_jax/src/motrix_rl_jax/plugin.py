@@ -11,3 +11,4 @@ if TYPE_CHECKING:
 def register(registry: RlRegistry) -> None:
     """Declare the trainers; called once, imports nothing."""
     registry.backend(rllib="skrl", backend="jax", trainer="motrix_rl_jax.skrl_ppo:Trainer")
+    registry.backend(rllib="motrix", backend="jax", trainer="motrix_rl_jax.engine:Trainer")

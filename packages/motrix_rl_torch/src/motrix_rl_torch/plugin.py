@@ -11,3 +11,4 @@ if TYPE_CHECKING:
 def register(registry: RlRegistry) -> None:
     """Declare the trainers; called once, imports nothing."""
     registry.backend(rllib="skrl", backend="torch", trainer="motrix_rl_torch.skrl_ppo:Trainer")
+    registry.backend(rllib="motrix", backend="torch", trainer="motrix_rl_torch.engine:Trainer")

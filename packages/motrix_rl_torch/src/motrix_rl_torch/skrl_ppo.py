@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
@@ -23,13 +20,10 @@ from skrl.resources.preprocessors.torch import RunningStandardScaler
 from skrl.resources.schedulers.torch import KLAdaptiveLR
 from skrl.trainers.torch import SequentialTrainer
 
+from motrix_rl_torch.compute import ROLLOUT_THREADS, TorchCompute, update_on
 from motrix_rl_torch.models import ModuleModel
 from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.wrap_np import SkrlNpWrapper
-
-ROLLOUT_THREADS = 1
-"""Idle workers of torch keep spinning between small forward passes and take a core from the
-physics, which uses them all."""
 
 
 class Agent(SessionAgent, PPO):
@@ -39,49 +33,17 @@ class Agent(SessionAgent, PPO):
 
     def update(self, *, timestep: int, timesteps: int) -> None:
         """Update on as many threads as the trainer allows."""
-        torch.set_num_threads(self.update_threads)
-        try:
+        with update_on(self.update_threads):
             super().update(timestep=timestep, timesteps=timesteps)
-        finally:
-            torch.set_num_threads(ROLLOUT_THREADS)
 
 
-class Trainer(SkrlTrainer):
-    """Trains with skrl's PPO in torch; see `SkrlTrainer`.
-
-    An update runs on one thread, too, unless OMP_NUM_THREADS asks for more: with networks of the
-    usual size more threads gain little, and where anything else runs beside them they wait for
-    each other, many times as long. One thread also gives one result on all numbers of cores. Large
-    networks on many idle cores are worth a try with OMP_NUM_THREADS=8 OMP_WAIT_POLICY=PASSIVE.
-    """
+class Trainer(TorchCompute, SkrlTrainer):
+    """Trains with skrl's PPO in torch; see `SkrlTrainer` and `TorchCompute`."""
 
     backend: ClassVar[str] = "torch"
     parts: ClassVar[SkrlParts] = SkrlParts(
         Agent, PPO_CFG, RandomMemory, RunningStandardScaler, KLAdaptiveLR, SequentialTrainer
     )
-
-    def check_cfg(self) -> None:
-        """Refuse a device that torch does not have."""
-        super().check_cfg()
-        self.device = SkrlNpWrapper.find_device(self.cfg.device)
-
-    @contextmanager
-    def seeded(self, seed: int) -> Iterator[None]:
-        """Seed torch on all devices, and keep it to one thread outside of updates."""
-        threads = torch.get_num_threads()
-        self.update_threads = threads if "OMP_NUM_THREADS" in os.environ else 1
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
-            torch.set_num_threads(ROLLOUT_THREADS)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(threads)
-
-    def describe_compute(self) -> dict[str, Any]:
-        """Return the device and torch's threads, which sums of floats depend on."""
-        threads = {"rollout": ROLLOUT_THREADS, "update": self.update_threads}
-        return {"device": str(self.device), "threads": threads}
 
     def wrap(self, env: NpEnv, renderer: Any) -> SkrlNpWrapper:
         """Return the environment with tensors in and out."""

@@ -17,6 +17,7 @@ motrix: train robots on the CPU
   motrix list                 environments, their owners and training presets
   motrix plugins              installed plugins, and what is wrong with them
   motrix train ENV            train a policy
+  motrix train --resume RUN   go on with a training that was stopped or killed
   motrix eval RUN|ENV         evaluate a run, or the newest one of an environment
   motrix view ENV             watch an environment that takes random actions
   motrix play [RUN|ENV]       watch a trained policy, by default the newest one

@@ -51,6 +51,7 @@ def list_envs(argv: list[str]) -> int:
 
 def _describe(record: EnvRecord) -> dict[str, Any]:
     rllibs = {preset.rllib for preset in registry.default.presets()}
+    rllibs |= {trainer.name[0] for trainer in registry.default.backends()}
     presets = {lib: registry.default.backends_for(record.name, lib) for lib in sorted(rllibs)}
     return {"name": record.name, "owner": str(record.owner), "presets": presets}
 

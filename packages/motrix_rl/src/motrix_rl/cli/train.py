@@ -1,4 +1,4 @@
-"""`motrix train ENV`: train a policy, show how it goes, and say how good it became."""
+"""`motrix train`: train a policy or go on with it, show how it goes, say how good it became."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from motrix_rl.backends import choose_backend
 from motrix_rl.cli.evaluate import evaluate_run, show
 from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.cli.progress import ProgressLine
+from motrix_rl.cli.trained import find_run, trained_changes
 from motrix_rl.evaluation import check_episodes
 from motrix_rl.registry import DEFAULT_RLLIB
 from motrix_rl.runs import Run
@@ -48,8 +49,28 @@ class TrainOptions:
     """Episodes of the evaluation at the end; 0 leaves it out."""
 
 
+@dataclass(kw_only=True)
+class ResumeOptions:
+    """Go on with a training where its last checkpoint left it.
+
+    Everything else is as the run's record says.
+    """
+
+    to_steps: int | None = None
+    """Another length of the whole training, in steps of single environments."""
+    render: bool = False
+    """Draw the environments while they train."""
+    runs: Path = Path("runs")
+    """Folder of all runs."""
+    eval_episodes: int = 256
+    """Episodes of the evaluation at the end; 0 leaves it out."""
+
+
 def train(argv: list[str]) -> int:
     """Train an environment from the command line; return the exit code."""
+    if argv and argv[0].partition("=")[0] == "--resume":
+        _, separator, target = argv[0].partition("=")
+        return resume(argv[1:] if not separator else [target, *argv[1:]])
     name, rest = subject("train", "an environment ENV", argv, TrainOptions)
     chosen = peek(rest, "rllib", "backend", "algo")
     rllib = DEFAULT_RLLIB if chosen["rllib"] is None else chosen["rllib"]
@@ -81,24 +102,46 @@ def train_with(
         runs_root=options.runs,
         init_from=options.init_from,
     )
-    print(f"{name}: {rllib} on {backend}, {trainer.cfg.num_envs} environments")
+    return _run(trainer, options.eval_episodes)
+
+
+def resume(argv: list[str]) -> int:
+    """Go on with a training; `argv` begins with a run or an environment."""
+    target, rest = subject("train --resume", "a run or an environment RUN|ENV", argv, ResumeOptions)
+    root = peek(rest, "runs")["runs"]
+    run = find_run(target, Path("runs" if root is None else root))
+    options, _ = parse(ResumeOptions, rest, prog=f"motrix train --resume {target}")
+    if options.eval_episodes:
+        cfg = envs.default.checked_cfg(run.record["env"], trained_changes(run))
+        check_episodes(options.eval_episodes, cfg)
+    kind = registry.default.trainer(run.record["rllib"], run.record["backend"])
+    trainer = kind.of_run(run, options.to_steps, options.render)
+    steps = run.checkpoints()
+    print(f"goes on from step {steps[-1]:,} of {run.path}" if steps else f"begins {run.path} anew")
+    return _run(trainer, options.eval_episodes)
+
+
+def _run(trainer: Any, eval_episodes: int) -> int:
+    cfg, kind = trainer.cfg, type(trainer)
+    print(f"{trainer.env_name}: {kind.rllib} on {kind.backend}, {cfg.num_envs} environments")
     with ProgressLine() as line, _stopping(trainer):
         run: Run = trainer.train(line.update)
     if run.record["status"] == "stopped":
         print(f"stopped after {run.record['summary']['env_steps']:,} steps, with a checkpoint")
     print(f"run:  {run.path}")
-    if options.eval_episodes:
-        result = evaluate_run(run, episodes=options.eval_episodes, trusted=trainer.trusted)
+    if eval_episodes:
+        result = evaluate_run(run, episodes=eval_episodes, trusted=trainer.trusted)
         run.update(evaluation=result.to_dict())
         print()
         show(result, run)
-    _say_next(run, trainer.trusted)
+    _say_next(run, trainer.trusted, kind.resumable)
     return 0
 
 
-def _say_next(run: Run, trusted: tuple[str, ...]) -> None:
-    trust = f" --trust {trusted[0]}" if trusted else ""
-    print(f"\nnext: motrix eval {run.path}{trust}")
+def _say_next(run: Run, trusted: tuple[str, ...], resumable: bool) -> None:
+    stopped = resumable and run.record["status"] == "stopped"
+    trust = f" --trust {trusted[0]}" if trusted and not stopped else ""
+    print(f"\nnext: motrix {'train --resume' if stopped else 'eval'} {run.path}{trust}")
     print(f"      tensorboard --logdir {run.path}")
 
 

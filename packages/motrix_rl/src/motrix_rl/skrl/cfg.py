@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from motrix_rl.base import BaseRLCfg
 from motrix_rl.rl_module.distributions import DiagGaussian
@@ -11,7 +12,7 @@ from motrix_rl.rl_module.spec import RLModuleSpec
 
 @dataclass
 class PPOCfg(BaseRLCfg):
-    """Proximal Policy Optimization (Schulman et al. 2017) as trained by skrl 2.1.
+    """Proximal Policy Optimization (Schulman et al. 2017), by rllib "skrl" (2.1) or "motrix".
 
     The KL-adaptive schedule divides the learning rate by 1.5 where an epoch's divergence is beyond
     twice the threshold, and multiplies it by 1.5 where it is below half of it.
@@ -24,7 +25,8 @@ class PPOCfg(BaseRLCfg):
     value_hidden_layer_sizes: tuple[int, ...] = (256, 128, 64)
     """Widths of the value function's hidden layers, each followed by an ELU."""
     share_policy_value_features: bool = True
-    """Whether policy and value function share hidden layers; torch only, equal widths only."""
+    """Whether policy and value function share hidden layers; equal widths only, and with skrl
+    torch only."""
     initial_log_std: float = 0.0
     """Logarithm of the action noise at the start; it is learned, one number per action."""
 
@@ -40,7 +42,10 @@ class PPOCfg(BaseRLCfg):
     lambda_param: float = 0.95
     """Lambda of generalised advantage estimation, in [0, 1]: 0 trusts the value function most."""
     learning_rate: float = 1e-3
-    """Step size of Adam; where the KL-adaptive schedule starts."""
+    """Step size of Adam; where a schedule starts."""
+    learning_rate_schedule: Literal["kl", "linear", "fixed"] = "kl"
+    """`"kl"` follows the divergence, see the next field; `"linear"` falls to 0 at the end of the
+    training, with rllib "motrix" only; `"fixed"` stays."""
     learning_rate_scheduler_kl_threshold: float = 0.008
     """KL divergence that the learning rate is adapted to, within [1e-6, 1e-2]; 0 keeps it fixed."""
     random_timesteps: int = 0
@@ -48,7 +53,8 @@ class PPOCfg(BaseRLCfg):
     learning_starts: int = 0
     """Must be 0: skrl 2.1 dropped the delayed start of PPO."""
     grad_norm_clip: float = 1.0
-    """Largest norm of a gradient; 0 does not clip. Torch clips policy and value together."""
+    """Largest norm of the gradient of policy and value together; 0 does not clip. skrl in JAX clips
+    them apart."""
 
     time_limit_bootstrap: bool = True
     """Whether a truncated episode goes on with the value of its final observation, or with 0."""
@@ -85,6 +91,9 @@ class PPOCfg(BaseRLCfg):
         for name in ("policy_hidden_layer_sizes", "value_hidden_layer_sizes"):
             widths = getattr(self, name)
             self._require(name, bool(widths) and min(widths) >= 1, "needs positive widths")
+        schedules = ("kl", "linear", "fixed")
+        known = self.learning_rate_schedule in schedules
+        self._require("learning_rate_schedule", known, f"must be one of {', '.join(schedules)}")
         low, high = DiagGaussian.LOG_STD_BOUNDS
         inside = low <= self.initial_log_std <= high
         self._require("initial_log_std", inside, f"must lie between {low} and {high}")

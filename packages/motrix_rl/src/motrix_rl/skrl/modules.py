@@ -1,4 +1,4 @@
-"""From a PPO configuration to the module that skrl's agent trains."""
+"""From a PPO configuration to the module that is trained."""
 
 from __future__ import annotations
 

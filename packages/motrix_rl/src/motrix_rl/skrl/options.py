@@ -58,7 +58,7 @@ def ppo_options(cfg: PPOCfg, parts: SkrlParts, env: Any) -> dict[str, Any]:
         "value_preprocessor_kwargs": {"size": 1, "device": env.device},
         "experiment": dict(SILENT),
     }
-    if cfg.learning_rate_scheduler_kl_threshold > 0:
+    if cfg.learning_rate_schedule == "kl" and cfg.learning_rate_scheduler_kl_threshold > 0:
         options["learning_rate_scheduler"] = parts.scheduler
         options["learning_rate_scheduler_kwargs"] = {
             "kl_threshold": cfg.learning_rate_scheduler_kl_threshold

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from numpy.typing import NDArray
 
@@ -54,8 +55,13 @@ class SkrlTrainer(Trainer):
         return (choice.partition(":")[0],) if named else ()
 
     def check_cfg(self) -> None:
-        """Refuse a module that is not there; see `Trainer.check_cfg`."""
+        """Refuse a module that is not there, or a schedule of others; see `Trainer.check_cfg`."""
         module_spec(self.cfg.rl_module)
+        if self.cfg.learning_rate_schedule == "linear":
+            raise ConfigError(
+                "learning_rate_schedule = 'linear' is not served by rllib 'skrl': choose 'kl' or "
+                "'fixed', or rllib 'motrix'"
+            )
 
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
         """Return the module that the configuration asks for; see `Trainer.build_module`."""

@@ -1,0 +1,114 @@
+"""The trainer of rllib "motrix": PPO on one page."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+from motrix_envs.np.env import NpEnv
+from motrix_envs.np.state import NpEnvState
+
+from motrix_rl.engine.advantages import advantages_of, standardised
+from motrix_rl.engine.draws import Draws
+from motrix_rl.engine.learner import Learner, Samples
+from motrix_rl.engine.rollout import Rollout, flat
+from motrix_rl.evaluation import derived_seed
+from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule
+from motrix_rl.rl_module.acting import clip
+from motrix_rl.session import Learned, Session
+from motrix_rl.skrl.modules import build_module, check_module, module_spec
+from motrix_rl.trainer import Trainer
+
+
+class EngineTrainer(Trainer):
+    """Trains with Motrix's own PPO; arguments and errors as in `Trainer`."""
+
+    rllib: ClassVar[str] = "motrix"
+    resumable: ClassVar[bool] = True
+
+    # What a framework writes
+
+    @abstractmethod
+    def make_learner(self, module: RLModule) -> Learner:
+        """Return what trains a module of this framework."""
+
+    # How it works
+
+    def check_cfg(self) -> None:
+        """Refuse a module that is not there; see `Trainer.check_cfg`."""
+        module_spec(self.cfg.rl_module)
+
+    def build_module(self, env: NpEnv, seed: int) -> RLModule:
+        """Return the module that the configuration asks for; see `Trainer.build_module`."""
+        module = build_module(self.cfg, env, self.backend, seed)
+        check_module(module, self.cfg, self.backend)
+        Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
+        return module
+
+    def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
+        """Train by rollouts and updates; see `Trainer.learn`."""
+        steps, total = self.cfg.rollouts, self.cfg.max_batch_env_steps
+        draws = Draws(module, derived_seed(env.seed, "ppo"), env.num_envs, steps * env.num_envs)
+        learner, rollout = self.make_learner(module), Rollout(env, steps)
+        if session.resumed is not None:
+            learner.set_state(session.resumed.learner)
+        state, done = env.state or env.init_state(), session.batch_steps
+        while not session.done:
+            update = done // steps
+            for step in range(steps):
+                noise = draws.noise(update, step)
+                acted = learner.act(state.obs, state.info.get("state"), noise)
+                seen, state = state, env.step(clip(acted[0], env.action_space))
+                rollout.record(step, seen, acted, state)
+                session.record()
+                self._draw()
+            samples = self.samples(rollout, state, learner)
+            told = learner.update(samples, partial(draws.order, update), done / total)
+            done += steps
+            session.after_update(done, told, lambda: Learned(learner.get_state()))
+
+    def samples(self, rollout: Rollout, last: NpEnvState, learner: Learner) -> Samples:
+        """Return what a rollout teaches, and take it into the normalisers.
+
+        Values belong to the statistics under which the rollout acted, so they come first.
+
+        Args:
+            rollout: A full one.
+            last: The state after it.
+            learner: What acted.
+        """
+        cfg = self.cfg
+        ended, truncated = rollout.terminated, rollout.truncated
+        if not cfg.time_limit_bootstrap:
+            ended = ended | truncated
+        values = learner.in_reward_units(rollout.values)
+        advantages = advantages_of(
+            rollout.rewards * np.float64(cfg.rewards_shaper_scale),
+            values,
+            learner.in_reward_units(rollout.following(last, learner)),
+            ended,
+            truncated,
+            cfg.discount_factor,
+            cfg.lambda_param,
+        )
+        columns: dict[str, Any] = {
+            Columns.OBS: rollout.obs,
+            "actions": rollout.actions,
+            "log_probs": rollout.log_probs,
+            "values": rollout.values,
+            "advantages": standardised(advantages),
+            "targets": learner.targets(advantages + values),
+        }
+        if rollout.states is not None:
+            columns[Columns.STATE] = rollout.states
+        samples = {name: flat(array) for name, array in columns.items()}
+        module = learner.module
+        if isinstance(module, NormalizerAPI) and module.normalizes():
+            module.update_normalizer(samples[Columns.OBS], samples.get(Columns.STATE))
+        return samples
+
+    def _draw(self) -> None:
+        if self.renderer is not None and not self.renderer.closed:
+            self.renderer.render()
