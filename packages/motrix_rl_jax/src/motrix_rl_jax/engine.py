@@ -11,14 +11,13 @@ from motrix_rl.engine.draws import GivenNoise
 from motrix_rl.engine.learner import Acted, Learner, Samples
 from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs, ppo_loss
 from motrix_rl.engine.trainer import EngineTrainer
-from motrix_rl.host import usable_cpus
 from motrix_rl.rl_module import Columns, RLModule, nested, states
 from motrix_rl.rl_module.distributions.ops import bound
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 from numpy.typing import NDArray
 
-from motrix_rl_jax.device import find_device
+from motrix_rl_jax.compute import JaxCompute
 from motrix_rl_jax.rl_module.module import FlaxRLModule
 from motrix_rl_jax.rl_module.ops import Ops
 
@@ -30,20 +29,10 @@ class GivenOps(GivenNoise, Ops):
     """JAX with given noise."""
 
 
-class Trainer(EngineTrainer):
-    """Trains with Motrix's own PPO in JAX; see `EngineTrainer`."""
+class Trainer(JaxCompute, EngineTrainer):
+    """Trains with Motrix's own PPO in JAX; see `EngineTrainer` and `JaxCompute`."""
 
     backend: ClassVar[str] = "jax"
-
-    def check_cfg(self) -> None:
-        """Refuse a device that JAX does not have."""
-        super().check_cfg()
-        self.device = find_device(self.cfg.device)
-
-    def describe_compute(self) -> dict[str, Any]:
-        """Return the device and XLA's threads, which sums of floats depend on."""
-        place = f"{self.device.platform}:{self.device.id}"
-        return {"device": place, "threads": {"xla": usable_cpus()}}
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""

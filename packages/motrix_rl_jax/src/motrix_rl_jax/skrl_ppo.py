@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
-from motrix_rl.host import usable_cpus
 from motrix_rl.rl_module import RLModule
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.session import Session
@@ -25,6 +24,7 @@ from skrl.resources.schedulers.jax import KLAdaptiveLR
 from skrl.trainers.jax import SequentialTrainer
 
 from motrix_rl_jax import models
+from motrix_rl_jax.compute import JaxCompute
 from motrix_rl_jax.rl_module.module import FlaxRLModule
 from motrix_rl_jax.wrap_np import SkrlNpWrapper
 
@@ -33,8 +33,8 @@ class Agent(SessionAgent, PPO):
     """skrl's PPO with a session."""
 
 
-class Trainer(SkrlTrainer):
-    """Trains with skrl's PPO in JAX; see `SkrlTrainer`."""
+class Trainer(JaxCompute, SkrlTrainer):
+    """Trains with skrl's PPO in JAX; see `SkrlTrainer` and `JaxCompute`."""
 
     backend: ClassVar[str] = "jax"
     parts: ClassVar[SkrlParts] = SkrlParts(
@@ -54,7 +54,6 @@ class Trainer(SkrlTrainer):
                 "share_policy_value_features = True needs backend 'torch': skrl trains two "
                 "separate networks in JAX. Set it to False, or train with torch."
             )
-        self.device = SkrlNpWrapper.find_device(self.cfg.device)
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
@@ -66,14 +65,9 @@ class Trainer(SkrlTrainer):
         finally:
             config.jax.key = before
 
-    def describe_compute(self) -> dict[str, Any]:
-        """Return the device and XLA's threads, which sums of floats depend on."""
-        platform = self.device.platform
-        return {"device": f"{platform}:{self.device.id}", "threads": {"xla": usable_cpus()}}
-
     def wrap(self, env: NpEnv, renderer: Any) -> SkrlNpWrapper:
         """Return the environment with JAX arrays in and out."""
-        return SkrlNpWrapper(env, renderer, f"{self.device.platform}:{self.device.id}")
+        return SkrlNpWrapper(env, renderer, self.place)
 
     def make_models(self, module: RLModule, env: Any) -> dict[str, Any]:
         """Return two models with parameters of their own."""

@@ -10,7 +10,7 @@ from motrix_rl.skrl.wrap import NpWrapping
 from numpy.typing import NDArray
 from skrl.envs.wrappers.jax import Wrapper
 
-from motrix_rl_jax.device import find_device
+from motrix_rl_jax.compute import find_device
 
 
 class SkrlNpWrapper(NpWrapping, Wrapper):

@@ -1,0 +1,46 @@
+"""Where JAX computes; the same for every trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from motrix_envs.errors import ConfigError
+from motrix_rl.host import usable_cpus
+from motrix_rl.trainer import Trainer
+
+
+def find_device(name: str | None) -> jax.Device:
+    """Return the device of a name such as `"cpu"` or `"cuda:0"`; None takes the first of all.
+
+    Raises:
+        ConfigError: It is none of JAX's devices.
+    """
+    if name is None:
+        return jax.devices()[0]
+    platform, _, number = name.partition(":")
+    try:
+        return jax.devices(platform)[int(number or 0)]
+    except (RuntimeError, IndexError, ValueError) as error:
+        there = ", ".join(str(device) for device in jax.devices())
+        raise ConfigError(f"device = {name!r} is not one of JAX's devices: {there}") from error
+
+
+class JaxCompute(Trainer):
+    """Mixed in before a trainer: the device."""
+
+    device: jax.Device
+
+    def check_cfg(self) -> None:
+        """Refuse a device that JAX does not have."""
+        super().check_cfg()
+        self.device = find_device(self.cfg.device)
+
+    @property
+    def place(self) -> str:
+        """The device as JAX spells it, such as `"cpu:0"`."""
+        return f"{self.device.platform}:{self.device.id}"
+
+    def describe_compute(self) -> dict[str, Any]:
+        """Return the device and XLA's threads, which sums of floats depend on."""
+        return {"device": self.place, "threads": {"xla": usable_cpus()}}
