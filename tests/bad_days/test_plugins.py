@@ -44,17 +44,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    for variable in ("MOTRIX_DISABLE_PLUGINS", "MOTRIX_STRICT_PLUGINS"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.syspath_prepend(tmp_path)
-    modules = dict(sys.modules)
-    yield Site(tmp_path)
-    for name in [name for name in sys.modules if name.startswith("my_")]:
-        del sys.modules[name]
-    # A fresh registry imports plugins again: other classes than those that the default one holds.
-    sys.modules.update(modules)
+def site(plugin_folder):
+    return Site(plugin_folder)
 
 
 def look(capsys):

@@ -1,6 +1,5 @@
 """Plugins written to disk by hand: a `dist-info` folder and modules, found as pip's would be."""
 
-import sys
 import textwrap
 
 import pytest
@@ -86,16 +85,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path, monkeypatch):
-    for variable in ("MOTRIX_DISABLE_PLUGINS", "MOTRIX_STRICT_PLUGINS"):
-        monkeypatch.delenv(variable, raising=False)
-    # A repaired module may have the size and the second of the broken one: bytecode would stay.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield Site(tmp_path)
-    for name, module in list(sys.modules.items()):
-        if str(tmp_path) in str(getattr(module, "__file__", None)):
-            del sys.modules[name]
+def site(plugin_folder):
+    return Site(plugin_folder)
 
 
 @pytest.fixture
