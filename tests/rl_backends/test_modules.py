@@ -54,6 +54,14 @@ def test_a_module_by_import_string(make_trainer, own_module, backend):
     assert policy.act(OBS).shape == (9, 1)
 
 
+@pytest.mark.parametrize("rllib", ["skrl", "motrix"])
+def test_who_names_a_class_trusts_it(make_trainer, own_module, backend, rllib):
+    """The evaluation after a training, and `play`, import what the user named for training."""
+    cls = rl.default.trainer(rllib, backend)
+    assert make_trainer(cls=cls, rl_module="own_nets:Doubled").trusted == ("own_nets",)
+    assert make_trainer(cls=cls).trusted == ()
+
+
 def test_a_declared_module_by_name(make_trainer, own_module, backend, monkeypatch):
     monkeypatch.setattr(rl.default, "table", dict(rl.default.table))
     rl.default.module("own-net", "own_nets:Doubled")

@@ -52,11 +52,8 @@ def test_interrupted_everywhere_ends_the_same(make_trainer, trainer_class, whole
     assert all(entry["differs"] == [] for entry in run.record["resumed"])
 
 
-def test_what_came_after_the_checkpoint_is_cut_off(
-    make_trainer, trainer_class, whole, tmp_path, monkeypatch
-):
+def test_what_came_after_the_checkpoint_is_cut_off(make_trainer, trainer_class, whole, tmp_path):
     trainer = make_trainer(**CHANGES)
-    monkeypatch.setattr(trainer, "_draw", lambda: None)
 
     def breaks(progress):
         if progress.env_steps == 96:

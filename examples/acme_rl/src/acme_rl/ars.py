@@ -115,8 +115,7 @@ class Trainer(trainer.Trainer):
             seen = np.pad(normalise(state.obs, mean, variance), ((0, 0), (0, 1)), constant_values=1)
             state = env.step(np.einsum("no,noa->na", seen, weights))
             session.record()
-            if self.renderer is not None and not self.renderer.closed:
-                self.renderer.render()
+            self.draw()
             returns += state.reward * playing
             playing &= ~state.done
         return returns, np.concatenate(observations)

@@ -130,6 +130,11 @@ class Trainer(ABC):
         """Return where and on how many threads the framework computes, as JSON."""
         return {"device": "cpu"}
 
+    def draw(self) -> None:
+        """Draw the environments, if they are to be drawn and the window is still there."""
+        if self.renderer is not None and not self.renderer.closed:
+            self.renderer.render()
+
     @property
     def trusted(self) -> tuple[str, ...]:
         """Packages that the user named, and from which a policy's class may therefore come."""

@@ -17,7 +17,7 @@ from motrix_rl.backends import choose_backend
 from motrix_rl.cli.evaluate import evaluate_run, show
 from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.cli.progress import ProgressLine
-from motrix_rl.cli.trained import find_run, trained_changes
+from motrix_rl.cli.trained import find_run, runs_root, trained_changes
 from motrix_rl.evaluation import check_episodes
 from motrix_rl.registry import DEFAULT_RLLIB
 from motrix_rl.runs import Run
@@ -108,13 +108,14 @@ def train_with(
 def resume(argv: list[str]) -> int:
     """Go on with a training; `argv` begins with a run or an environment."""
     target, rest = subject("train --resume", "a run or an environment RUN|ENV", argv, ResumeOptions)
-    root = peek(rest, "runs")["runs"]
-    run = find_run(target, Path("runs" if root is None else root))
+    run = find_run(target, runs_root(rest))
     options, _ = parse(ResumeOptions, rest, prog=f"motrix train --resume {target}")
     if options.eval_episodes:
         cfg = envs.default.checked_cfg(run.record["env"], trained_changes(run))
         check_episodes(options.eval_episodes, cfg)
-    kind = registry.default.trainer(run.record["rllib"], run.record["backend"])
+    kind = registry.default.trainer(
+        run.record["rllib"], run.record["backend"], run.record.get("algo")
+    )
     trainer = kind.of_run(run, options.to_steps, options.render)
     steps = run.checkpoints()
     print(f"goes on from step {steps[-1]:,} of {run.path}" if steps else f"begins {run.path} anew")

@@ -28,13 +28,18 @@ def open_run(command: str, argv: list[str], kind: type[T]) -> tuple[Run, T, dict
         kind: Dataclass of the command's own options.
     """
     target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
-    root = peek(rest, "runs")["runs"]
-    run = find_run(target, Path("runs" if root is None else root))
+    run = find_run(target, runs_root(rest))
     name = run.record["env"]
     cfg = envs.default.default_cfg(name)
     apply_overrides(cfg, trained_changes(run), f"environment '{name}'")
     options, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
     return run, options, changes["env"]
+
+
+def runs_root(argv: list[str]) -> Path:
+    """Return the folder of all runs that a command line names, or the usual one."""
+    given = peek(argv, "runs")["runs"]
+    return Path("runs" if given is None else given)
 
 
 def find_run(target: str, root: Path) -> Run:

@@ -19,8 +19,8 @@ from motrix_envs.np.renderer import NpRenderer
 from motrix_envs.sim.viewer import Camera, has_display
 from numpy.typing import NDArray
 
-from motrix_rl.cli.options import parse, peek, subject
-from motrix_rl.cli.trained import env_and_policy, open_run
+from motrix_rl.cli.options import parse, subject
+from motrix_rl.cli.trained import env_and_policy, open_run, runs_root
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.runs import Run
 from motrix_rl.video import VideoError, check_format, write_picture, write_video
@@ -103,9 +103,7 @@ def play(argv: list[str]) -> int:
     """Show a policy; return the exit code."""
     # Without a run, or with options alone, the newest run of all is meant.
     if not argv or (argv[0].startswith("-") and argv[0] not in ("-h", "--help")):
-        given = peek(argv, "runs")["runs"]
-        root = Path("runs" if given is None else given)
-        argv = [str(Run.newest(root).path), *argv]
+        argv = [str(Run.newest(runs_root(argv)).path), *argv]
     env, act, options, run = _trained("play", argv, PlayOptions)
     with closing(env):
         _watch(env, act, options, run.path / "videos" / "play.mp4")

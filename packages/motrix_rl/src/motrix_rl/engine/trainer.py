@@ -18,11 +18,10 @@ from motrix_rl.evaluation import derived_seed
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule
 from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import Learned, Session
-from motrix_rl.skrl.modules import build_module, check_module, module_spec
-from motrix_rl.trainer import Trainer
+from motrix_rl.skrl.base import PPOTrainer
 
 
-class EngineTrainer(Trainer):
+class EngineTrainer(PPOTrainer):
     """Trains with Motrix's own PPO; arguments and errors as in `Trainer`."""
 
     rllib: ClassVar[str] = "motrix"
@@ -36,14 +35,9 @@ class EngineTrainer(Trainer):
 
     # How it works
 
-    def check_cfg(self) -> None:
-        """Refuse a module that is not there; see `Trainer.check_cfg`."""
-        module_spec(self.cfg.rl_module)
-
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
-        """Return the module that the configuration asks for; see `Trainer.build_module`."""
-        module = build_module(self.cfg, env, self.backend, seed)
-        check_module(module, self.cfg, self.backend)
+        """Return the module that the configuration asks for; see `PPOTrainer`."""
+        module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
         return module
 
@@ -63,7 +57,7 @@ class EngineTrainer(Trainer):
                 seen, state = state, env.step(clip(acted[0], env.action_space))
                 rollout.record(step, seen, acted, state)
                 session.record()
-                self._draw()
+                self.draw()
             samples = self.samples(rollout, state, learner)
             told = learner.update(samples, partial(draws.order, update), done / total)
             done += steps
@@ -108,7 +102,3 @@ class EngineTrainer(Trainer):
         if isinstance(module, NormalizerAPI) and module.normalizes():
             module.update_normalizer(samples[Columns.OBS], samples.get(Columns.STATE))
         return samples
-
-    def _draw(self) -> None:
-        if self.renderer is not None and not self.renderer.closed:
-            self.renderer.render()

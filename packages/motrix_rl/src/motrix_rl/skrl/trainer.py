@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from motrix_rl.rl_module import RLModule
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.session import Learned, Session
-from motrix_rl.skrl.modules import build_module, check_module, module_spec
+from motrix_rl.skrl.base import PPOTrainer
 from motrix_rl.skrl.options import SkrlParts, loop_options, ppo_options
-from motrix_rl.trainer import Trainer
 
 
-class SkrlTrainer(Trainer):
+class SkrlTrainer(PPOTrainer):
     """Trains with skrl's PPO; arguments and errors as in `Trainer`."""
 
     rllib: ClassVar[str] = "skrl"
@@ -47,27 +46,14 @@ class SkrlTrainer(Trainer):
 
     # How it works
 
-    @property
-    def trusted(self) -> tuple[str, ...]:
-        """Where the module comes from, if it was named by an import string."""
-        choice = self.cfg.rl_module
-        named = isinstance(choice, str) and ":" in choice
-        return (choice.partition(":")[0],) if named else ()
-
     def check_cfg(self) -> None:
-        """Refuse a module that is not there, or a schedule of others; see `Trainer.check_cfg`."""
-        module_spec(self.cfg.rl_module)
+        """Refuse a schedule that skrl does not have; see `PPOTrainer.check_cfg`."""
+        super().check_cfg()
         if self.cfg.learning_rate_schedule == "linear":
             raise ConfigError(
                 "learning_rate_schedule = 'linear' is not served by rllib 'skrl': choose 'kl' or "
                 "'fixed', or rllib 'motrix'"
             )
-
-    def build_module(self, env: NpEnv, seed: int) -> RLModule:
-        """Return the module that the configuration asks for; see `Trainer.build_module`."""
-        module = build_module(self.cfg, env, self.backend, seed)
-        check_module(module, self.cfg, self.backend)
-        return module
 
     def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
         """Train by skrl's sequential trainer; see `Trainer.learn`."""
