@@ -75,7 +75,8 @@ def samples(learner, state=False):
             range(0, SIZE, ROWS), draw(size=(4, ROWS, 2)).astype(np.float32), strict=True
         )
     ]
-    actions, log_probs, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    actions, log_probs = (np.concatenate(column) for column in zip(*parts, strict=True))
+    values = learner.values(obs, privileged)
     columns = {
         "obs": obs,
         "actions": actions,

@@ -68,6 +68,7 @@ class TrainingLog:
         self._num_envs = num_envs
         self._total = total_env_steps
         self._events = EventFile(run.path)
+        self._steps: list[NpEnvState] = []
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._lengths = np.zeros(num_envs)
         self._spans: dict[str, _Span] = defaultdict(_Span)
@@ -78,24 +79,40 @@ class TrainingLog:
     @property
     def mean_return(self) -> float | None:
         """Mean return of recent episodes; None before the first one ends."""
+        self._work_up()
         return float(np.mean(self._recent)) if self._recent else None
 
     def record(self, state: NpEnvState) -> None:
-        """Take in one step of the batch."""
-        self._forget_abandoned(state)
-        ended = np.flatnonzero(state.done)
-        self._lengths += 1
-        self._spans["reward/instant"].add(state.reward)
-        self._sum("episode/return", state.reward, ended)
-        for name, term in state.info.get("Reward", {}).items():
-            self._spans[f"reward_instant/{name}"].add(term)
-            self._sum(f"reward_total/{name}", term, ended)
-        for name, value in state.info.get("metrics", {}).items():
-            self._spans[f"metrics/{name}"].add(value)
-        if ended.size:
-            self._spans["episode/length"].add(self._lengths[ended])
-            self._spans["episode/success"].add(state.info["success"][ended])
-            self._lengths[ended] = 0
+        """Take in one step of the batch.
+
+        Arrays of a state are never written to again, so it is enough to keep them until `write`.
+        """
+        self._steps.append(state)
+
+    def _work_up(self) -> None:
+        """Take the steps since the last report into spans and sums."""
+        steps, self._steps = self._steps, []
+        if not steps:
+            return
+        instant = {"reward/instant": [state.reward for state in steps]}
+        for state in steps:
+            for name, term in state.info.get("Reward", {}).items():
+                instant.setdefault(f"reward_instant/{name}", []).append(term)
+            for name, value in state.info.get("metrics", {}).items():
+                instant.setdefault(f"metrics/{name}", []).append(value)
+        for tag, arrays in instant.items():
+            self._spans[tag].add(np.stack(arrays))
+        for state in steps:
+            self._forget_abandoned(state)
+            ended = np.flatnonzero(state.done)
+            self._lengths += 1
+            self._sum("episode/return", state.reward, ended)
+            for name, term in state.info.get("Reward", {}).items():
+                self._sum(f"reward_total/{name}", term, ended)
+            if ended.size:
+                self._spans["episode/length"].add(self._lengths[ended])
+                self._spans["episode/success"].add(state.info["success"][ended])
+                self._lengths[ended] = 0
 
     def _forget_abandoned(self, state: NpEnvState) -> None:
         """Drop the sums of episodes that `env.init_state()` broke off: they have no end.
@@ -110,7 +127,9 @@ class TrainingLog:
 
     def _sum(self, tag: str, values: NDArray[np.float32], ended: NDArray[np.int64]) -> None:
         """Add to the running sum of each episode, and keep the sums of those that ended."""
-        total = self._sums.setdefault(tag, np.zeros(self._num_envs))
+        total = self._sums.get(tag)
+        if total is None:
+            total = self._sums[tag] = np.zeros(self._num_envs)
         total += values
         if ended.size:
             self._spans[tag].add(total[ended])
@@ -129,6 +148,7 @@ class TrainingLog:
         Raises:
             RunError: The disk refuses.
         """
+        self._work_up()
         row: dict[str, float] = {}
         for tag, span in self._spans.items():
             row |= {f"{tag}_{kind}": value for kind, value in span.summary().items()}
@@ -155,6 +175,7 @@ class TrainingLog:
 
     def state(self) -> Tensors:
         """Return what is known of unfinished episodes, and the latest returns, under `log/`."""
+        self._work_up()
         sums = {f"{_SUMS}{tag}": total.copy() for tag, total in self._sums.items()}
         recent = np.asarray(self._recent, np.float64)
         return {**sums, "log/lengths": self._lengths.copy(), "log/recent": recent}

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from motrix_envs.errors import ConfigError
+from motrix_rl.cache import cache_folder
 from motrix_rl.host import usable_cpus
 from motrix_rl.trainer import Trainer
 
@@ -26,8 +27,19 @@ def find_device(name: str | None) -> jax.Device:
         raise ConfigError(f"device = {name!r} is not one of JAX's devices: {there}") from error
 
 
+def keep_compiled() -> None:
+    """Let JAX keep what it compiles for the next process, unless it has a folder for that already.
+
+    `JAX_ENABLE_COMPILATION_CACHE=false` switches it off.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 class JaxCompute(Trainer):
-    """Mixed in before a trainer: the device."""
+    """Mixed in before a trainer: the device, and a cache of compiled functions."""
 
     device: jax.Device
 
@@ -35,6 +47,7 @@ class JaxCompute(Trainer):
         """Refuse a device that JAX does not have."""
         super().check_cfg()
         self.device = find_device(self.cfg.device)
+        keep_compiled()
 
     @property
     def place(self) -> str:

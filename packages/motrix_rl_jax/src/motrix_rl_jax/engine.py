@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from motrix_rl.engine.draws import GivenNoise
-from motrix_rl.engine.learner import Acted, Learner, Samples
+from motrix_rl.engine.host import Acted
+from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs, ppo_loss
 from motrix_rl.engine.trainer import EngineTrainer
 from motrix_rl.rl_module import Columns, RLModule, nested, states
@@ -24,6 +25,9 @@ from motrix_rl_jax.rl_module.ops import Ops
 Tree = Any
 """Nested dictionaries of arrays."""
 
+CHUNK = 2048
+"""Rows of a mini-batch that are worked out at once on a CPU: activations stay in its caches."""
+
 
 class GivenOps(GivenNoise, Ops):
     """JAX with given noise."""
@@ -33,6 +37,7 @@ class Trainer(JaxCompute, EngineTrainer):
     """Trains with Motrix's own PPO in JAX; see `EngineTrainer` and `JaxCompute`."""
 
     backend: ClassVar[str] = "jax"
+    host_rows: ClassVar[int] = 256
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
@@ -67,7 +72,7 @@ class FlaxLearner(Learner):
         self._adam = self._own(Adam(module.params, zeros, zeros))
         self._take(self._adam)
         self._samples: Tree = {}
-        self._act, self._values = jax.jit(self._acted), jax.jit(self._valued)
+        self._sample, self._values = jax.jit(self._sampled), jax.jit(self._valued)
         self._epoch = jax.jit(self._descended, donate_argnums=0)
 
     def _put(self, tree: Tree) -> Tree:
@@ -88,15 +93,17 @@ class FlaxLearner(Learner):
 
     # Acting
 
-    def act(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
+    def sample(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
         """See `Learner`."""
-        acted = self._act(self._adam.params, self._buffers, self._put(_batch(obs, states)), noise)
-        actions, logp, values = map(np.asarray, acted)
-        return actions, logp, values
+        batch = self._put(_batch(obs, states))
+        actions, logp = map(
+            np.asarray, self._sample(self._adam.params, self._buffers, batch, noise)
+        )
+        return actions, logp
 
-    def _acted(self, params: Tree, buffers: Tree, batch: Tree, noise: jax.Array) -> Any:
-        dist, values = self._outputs(params, buffers, batch)
-        return *dist.sample(return_logp=True, rng=noise), values
+    def _sampled(self, params: Tree, buffers: Tree, batch: Tree, noise: jax.Array) -> Any:
+        dist, _ = self._outputs(params, buffers, batch)
+        return dist.sample(return_logp=True, rng=noise)
 
     def values(self, obs: NDArray[Any], states: NDArray[Any] | None) -> NDArray[np.float32]:
         """See `Learner`."""
@@ -129,8 +136,7 @@ class FlaxLearner(Learner):
     ) -> tuple[Adam, Parts, jax.Array]:
         def mini_batch(carry: tuple[Adam, Any], given: Any) -> tuple[Any, Any]:
             (now, going), (rows, scale) = carry, given
-            batch = jax.tree.map(lambda column: column[rows], samples)
-            gradient, parts = jax.grad(self._loss, has_aux=True)(now.params, buffers, batch)
+            gradient, parts = self._gradient(now.params, buffers, samples, rows)
             new = self._step(now, gradient, scale)
             if self.cfg.kl_threshold:
                 going = going & ~(parts["kl"] > self.cfg.kl_threshold)
@@ -139,6 +145,25 @@ class FlaxLearner(Learner):
 
         (end, _), told = jax.lax.scan(mini_batch, (start, jnp.array(True)), (order, scales))
         return end, *told
+
+    def _gradient(
+        self, params: Tree, buffers: Tree, samples: Tree, rows: jax.Array
+    ) -> tuple[Tree, Parts]:
+        """Return the gradient over some rows, and the parts of their loss."""
+
+        def of(rows: jax.Array) -> Any:
+            batch = jax.tree.map(lambda column: column[rows], samples)
+            return jax.grad(self._loss, has_aux=True)(params, buffers, batch)
+
+        if self._device.platform != "cpu" or len(rows) < 2 * CHUNK or len(rows) % CHUNK:
+            return of(rows)
+
+        def add(total: Any, chunk: jax.Array) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, of(chunk)), None
+
+        chunks = rows.reshape(-1, CHUNK)
+        total, _ = jax.lax.scan(add, of(chunks[0]), chunks[1:])
+        return jax.tree.map(lambda leaf: leaf / len(chunks), total)
 
     def _loss(self, params: Tree, buffers: Tree, batch: Tree) -> tuple[jax.Array, Parts]:
         dist, values = self._outputs(params, buffers, batch)

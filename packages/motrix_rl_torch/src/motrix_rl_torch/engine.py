@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from motrix_envs.np.env import NpEnv
 from motrix_rl.engine.draws import GivenNoise
-from motrix_rl.engine.learner import Acted, Learner, Samples
-from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs, ppo_loss
+from motrix_rl.engine.host import Acted
+from motrix_rl.engine.learner import Learner, Samples
+from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs
 from motrix_rl.engine.trainer import EngineTrainer
+from motrix_rl.host import usable_cpus
 from motrix_rl.rl_module import Columns, RLModule
 from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.rl_module.distributions.ops import bound
+from motrix_rl.rl_module.ppo import is_portable
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 from numpy.typing import NDArray
 
 from motrix_rl_torch.compute import ROLLOUT_THREADS, TorchCompute, update_on
+from motrix_rl_torch.gradients import (
+    CHUNK,
+    Gradients,
+    Loss,
+    can_compile,
+    pays_back,
+)
 from motrix_rl_torch.rl_module import layout
 from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.rl_module.ops import Ops
@@ -31,15 +43,48 @@ class Trainer(TorchCompute, EngineTrainer):
     """Trains with Motrix's own PPO in torch; see `EngineTrainer` and `TorchCompute`."""
 
     backend: ClassVar[str] = "torch"
+    host_rows: ClassVar[int] = 4096
+    _chunked: bool = False
+    _compiled: bool = False
+
+    def build_module(self, env: NpEnv, seed: int) -> RLModule:
+        """Return the module, and settle how its gradients are worked out."""
+        module = super().build_module(env, seed)
+        assert isinstance(module, TorchRLModule)  # `check_module` saw to it
+        self._chunked = self.device.type == "cpu" and is_portable(module)
+        self._compiled = self._chunked and self._to_be_compiled(module)
+        return module
+
+    def _to_be_compiled(self, module: TorchRLModule) -> bool:
+        """Tell whether gradients are compiled: where it is wanted, and possible."""
+        wanted = self.cfg.compile_update
+        if wanted is None:
+            wanted = pays_back(self.cfg, sum(p.numel() for p in module.parameters()))
+        if not wanted or can_compile():
+            return bool(wanted)
+        warnings.warn(
+            "torch cannot compile here, most likely for want of a C++ compiler: the update takes "
+            "about a quarter longer. Install g++ or clang, or set compile_update = False",
+            stacklevel=2,
+        )
+        return False
+
+    def describe_compute(self) -> dict[str, Any]:
+        """Return how numbers come about; see `Trainer.describe_compute`."""
+        update = {"chunks": CHUNK if self._chunked else None, "compiled": self._compiled}
+        return {**super().describe_compute(), "update": update}
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
         assert isinstance(module, TorchRLModule)  # `check_module` saw to it
-        return TorchLearner(module, self.cfg, self.device, self.update_threads)
+        chunk_threads = (usable_cpus() or 1) if self._chunked else 0
+        return TorchLearner(
+            module, self.cfg, self.device, self.update_threads, chunk_threads, self._compiled
+        )
 
 
 class TorchLearner(Learner):
-    """Keeps all parameters, their gradients and moments in one vector each, which modules view.
+    """Keeps all parameters and moments in one vector each, of which the parameters are views.
 
     Clipping and Adam are then a few operations, however many layers there are.
 
@@ -47,7 +92,9 @@ class TorchLearner(Learner):
         module: Policy and value function; moved to the device.
         cfg: The configuration.
         device: Where everything is computed.
-        threads: How many an update may use.
+        threads: How many torch may use for one operation.
+        chunk_threads: See `Gradients`.
+        compiled: See `Gradients`.
     """
 
     module: TorchRLModule
@@ -58,33 +105,36 @@ class TorchLearner(Learner):
         cfg: PPOCfg,
         device: torch.device,
         threads: int = ROLLOUT_THREADS,
+        chunk_threads: int = 0,
+        compiled: bool = False,
     ) -> None:
         super().__init__(module.to(device), cfg)
         self._device, self._threads = device, threads
         dist_cls = module.get_train_action_dist_cls()
         assert dist_cls is not None  # `check_module` saw to it
         self._dist_cls: type[Distribution] = bound(dist_cls, GivenOps)
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        self._flat = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self._gradient, self._mean, self._variance = torch.zeros(3, self._flat.numel()).to(device)
+        loss = Loss(module, self._dist_cls, cfg)
+        trained = list(loss.trained().values())
+        self._flat = torch.cat([p.detach().reshape(-1) for p in trained])
+        self._mean, self._variance = torch.zeros(2, self._flat.numel()).to(device)
         self._slots: dict[int, slice] = {}
         start = 0
-        for parameter in parameters:
+        for parameter in trained:
             slot = self._slots[id(parameter)] = slice(start, start + parameter.numel())
             parameter.data = self._flat[slot].view_as(parameter)
-            parameter.grad = self._gradient[slot].view_as(parameter)
             start = slot.stop
+        self._gradients = Gradients(loss, chunk_threads, compiled)
         self._samples: dict[str, torch.Tensor] = {}
 
     # Acting
 
-    def act(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
+    def sample(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
         """See `Learner`."""
         with torch.no_grad():
-            logits, values = outputs(self.module, self._batch(obs, states))
+            logits, _ = outputs(self.module, self._batch(obs, states))
             dist = self._dist_cls.from_logits(logits)
             actions, logp = dist.sample(return_logp=True, rng=self._tensor(noise))
-        return actions.cpu().numpy(), logp.cpu().numpy(), values.cpu().numpy()
+        return actions.cpu().numpy(), logp.cpu().numpy()
 
     def values(self, obs: NDArray[Any], states: NDArray[Any] | None) -> NDArray[np.float32]:
         """See `Learner`."""
@@ -113,34 +163,26 @@ class TorchLearner(Learner):
         taken: list[bool] = []
         with update_on(self._threads):
             for rows, scale in zip(self._tensor(order), scales.tolist(), strict=True):
-                loss, parts = self.loss({n: t[rows] for n, t in self._samples.items()})
+                gradient, parts = self._gradients.over(self._samples, rows)
                 for name, value in parts.items():
                     seen.setdefault(name, []).append(value.item())
                 limit = self.cfg.kl_threshold
                 taken.append(not (limit and seen["kl"][-1] > limit))
                 if not taken[-1]:
                     break
-                self._step(loss, scale)
+                self._step(gradient, scale)
         return {name: np.array(values) for name, values in seen.items()}, np.array(taken)
 
-    def loss(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, Parts]:
-        """Return the loss of a mini-batch and its parts."""
-        logits, values = outputs(self.module, batch)
-        loss, parts = ppo_loss(self._dist_cls.from_logits(logits), values, batch, self.cfg)
-        return loss, parts
-
-    def _step(self, loss: torch.Tensor, scales: list[float]) -> None:
-        """Descend along the gradient of a loss."""
-        self._gradient.zero_()
-        loss.backward()
-        with torch.no_grad():
-            if self.cfg.grad_norm_clip > 0:
-                ratio = self.cfg.grad_norm_clip / (self._gradient.norm() + NORM_EPSILON)
-                self._gradient.mul_(ratio.clip(max=1.0))
-            new, self._mean, self._variance = adam(
-                self._flat, self._gradient, self._mean, self._variance, scales
-            )
-            self._flat.copy_(new)
+    @torch.no_grad()
+    def _step(self, gradient: torch.Tensor, scales: list[float]) -> None:
+        """Descend along a gradient."""
+        if self.cfg.grad_norm_clip > 0:
+            ratio = self.cfg.grad_norm_clip / (gradient.norm() + NORM_EPSILON)
+            gradient = gradient * ratio.clip(max=1.0)
+        new, self._mean, self._variance = adam(
+            self._flat, gradient, self._mean, self._variance, scales
+        )
+        self._flat.copy_(new)
 
     # State
 

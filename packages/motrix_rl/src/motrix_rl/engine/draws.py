@@ -14,6 +14,7 @@ from motrix_rl.rl_module import RLModule
 from motrix_rl.rl_module.distributions import Categorical, DiagGaussian, MultiCategorical
 
 _WORDS = 2**32
+_ROWS_AT_ONCE = 4096
 _TINIEST = 2.0**-25  # half a step of the uniform draws: their logarithm stays finite
 
 
@@ -49,14 +50,29 @@ class Draws:
 
     def __init__(self, module: RLModule, seed: int, num_envs: int, samples: int) -> None:
         self._gaussian, self._size = _noise_of(module)
-        self._all, self._one = np.arange(num_envs), np.zeros(1, np.int64)
-        self._rows = RowStreams(seed, num_envs)
+        self._num_envs, self._one = num_envs, np.zeros(1, np.int64)
+        steps = max(1, min(samples, _ROWS_AT_ONCE) // num_envs)
+        self._all = np.arange(steps * num_envs)
+        self._rows = RowStreams(seed, len(self._all))
+        self._steps, self._ahead = steps, np.zeros((0, 0, 0), np.float32)
+        self._ahead_of: tuple[int, int] | None = None
         self._whole = RowStreams(seed, 1)
         self._index = np.arange(samples, dtype=np.uint64)
 
     def noise(self, update: int, step: int) -> NDArray[np.float32]:
-        """Return the noise of a step's actions, (num_envs, size): standard normal or Gumbel."""
-        self._rows.episode[:], self._rows.step[:] = update, step + 1
+        """Return the noise of a step's actions, (num_envs, size): standard normal or Gumbel.
+
+        Small batches draw several steps at once, which costs hardly more than one.
+        """
+        part, within = divmod(step, self._steps)
+        if self._ahead_of != (update, part):
+            self._ahead_of = update, part
+            self._rows.episode[:], self._rows.step[:] = update, part + 1
+            self._ahead = self._drawn().reshape(self._steps, self._num_envs, self._size)
+        noise: NDArray[np.float32] = self._ahead[within]
+        return noise
+
+    def _drawn(self) -> NDArray[np.float32]:
         if self._gaussian:
             return self._rows.normal("ppo.actions", self._all, self._size)
         unit = self._rows.uniform("ppo.actions", self._all, self._size).astype(np.float64)

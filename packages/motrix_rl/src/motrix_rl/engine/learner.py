@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from motrix_rl.engine.host import Acted, HostPolicy
 from motrix_rl.engine.loss import Parts, adam_scales
 from motrix_rl.engine.schedule import rate_after_epoch, rate_at_start
 from motrix_rl.errors import CheckpointError
@@ -16,9 +17,6 @@ from motrix_rl.rl_module import RLModule, normaliser
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 from motrix_rl.skrl.modules import is_gaussian
-
-Acted = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
-"""Actions (num_envs, ...) before any clipping, their log-probabilities and values (num_envs,)."""
 
 Samples = Mapping[str, NDArray[Any]]
 """Columns of a rollout, (samples, ...); see `ppo_loss`, with `obs` and perhaps `state`."""
@@ -47,22 +45,25 @@ class Learner(ABC):
         self.rate = cfg.learning_rate
         self.steps = 0
         self.value_moments = normaliser.initial_moments(())
+        self.host: HostPolicy | None = None
 
     # What a framework writes
 
     @abstractmethod
-    def act(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
-        """Return what the policy does.
-
-        Args:
-            obs: (num_envs, obs_dim).
-            states: Privileged observations, (num_envs, state_dim), or None.
-            noise: See `Draws.noise`.
-        """
+    def sample(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
+        """Return what the policy does; arguments as in `act`."""
 
     @abstractmethod
     def values(self, obs: NDArray[Any], states: NDArray[Any] | None) -> NDArray[np.float32]:
-        """Return values (num_envs,); arguments as in `act`."""
+        """Return values.
+
+        Args:
+            obs: (rows, obs_dim).
+            states: Privileged observations, (rows, state_dim), or None.
+
+        Returns:
+            (rows,).
+        """
 
     @abstractmethod
     def load(self, samples: Samples) -> None:
@@ -93,6 +94,25 @@ class Learner(ABC):
     def set_moments(self, moments: Tensors) -> None:
         """Take over Adam's moments."""
 
+    # How it acts
+
+    def act(self, obs: NDArray[Any], states: NDArray[Any] | None, noise: NDArray[Any]) -> Acted:
+        """Return what the policy does, on the host where `host` is set.
+
+        Args:
+            obs: (num_envs, obs_dim).
+            states: Privileged observations, (num_envs, state_dim), or None.
+            noise: See `Draws.noise`.
+        """
+        if self.host is not None:
+            return self.host.act(obs, noise)
+        return self.sample(obs, states, noise)
+
+    def refresh(self) -> None:
+        """Let the host act by what was learned; call it whenever the module has changed."""
+        if self.host is not None:
+            self.host.follow(self.module)
+
     # How it learns
 
     def update(
@@ -116,6 +136,7 @@ class Learner(ABC):
             for name, values in parts.items():
                 seen.setdefault(name, []).extend(values if name == "kl" else values[taken])
             self.rate = rate_after_epoch(self.cfg, self.rate, float(np.mean(parts["kl"])))
+        self.refresh()
         told = {self._name(name): values for name, values in seen.items() if values}
         return {**told, "Learning / Learning rate": [self.rate]}
 

@@ -10,7 +10,11 @@ from motrix_envs.np.env import NpEnv
 from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
 
-from motrix_rl.engine.learner import Acted, Learner
+from motrix_rl.engine.host import Acted
+from motrix_rl.engine.learner import Learner
+
+_PORTION = 8192
+"""Rows of which values are asked at once: their activations stay in a processor's caches."""
 
 
 class Rollout:
@@ -31,7 +35,6 @@ class Rollout:
             self.states = np.zeros((*shape, *env.state_space.shape), np.float32)
         self.actions = np.zeros((*shape, *(action.shape or ())), kind)
         self.log_probs = np.zeros(shape, np.float32)
-        self.values = np.zeros(shape, np.float32)
         self.rewards = np.zeros(shape, np.float32)
         self.terminated = np.zeros(shape, np.bool_)
         self.truncated = np.zeros(shape, np.bool_)
@@ -49,7 +52,7 @@ class Rollout:
         self.obs[step] = seen.obs
         if self.states is not None:
             self.states[step] = seen.info["state"]
-        self.actions[step], self.log_probs[step], self.values[step] = acted
+        self.actions[step], self.log_probs[step] = acted
         self.rewards[step] = result.reward
         self.terminated[step], self.truncated[step] = result.terminated, result.truncated
         self._finals.pop(step, None)
@@ -58,46 +61,48 @@ class Rollout:
             states = None if self.states is None else result.info["final_state"][rows]
             self._finals[step] = rows, result.info["final_obs"][rows], states
 
-    def following(self, last: NpEnvState, learner: Learner) -> NDArray[np.float32]:
-        """Return values of what each step led to, before any reset, (steps, num_envs).
+    def values(
+        self, last: NpEnvState, learner: Learner
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return values of what was acted on, and of what each step led to, before any reset.
 
-        A terminated step led nowhere: its number means nothing.
+        A terminated step led nowhere: its second number means nothing.
 
         Args:
             last: The state after the rollout.
-            learner: What knows values.
-        """
-        following = np.empty_like(self.values)
-        following[:-1] = self.values[1:]
-        places = [(step, rows) for step, (rows, _, _) in self._finals.items()]
-        obs = [np.asarray(last.obs), *(obs for _, obs, _ in self._finals.values())]
-        states = None
-        if self.states is not None:
-            finals = (states for _, _, states in self._finals.values())
-            states = np.concatenate([np.asarray(last.info["state"]), *finals])
-        values = self._values(np.concatenate(obs), states, learner)
-        rows_of_last = self.values.shape[1]
-        following[-1] = values[:rows_of_last]
-        start = rows_of_last
-        for step, rows in places:
-            following[step, rows] = values[start : start + rows.size]
-            start += rows.size
-        return following
+            learner: What knows values, as it was while it acted.
 
-    def _values(
+        Returns:
+            Twice (steps, num_envs).
+        """
+        finals = list(self._finals.values())
+        obs = np.concatenate([last.obs, *(obs for _, obs, _ in finals)])
+        states = seen_states = None
+        if self.states is not None:
+            states = np.concatenate([last.info["state"], *(states for _, _, states in finals)])
+            seen_states = flat(self.states)
+        values = self._in_portions(flat(self.obs), seen_states, learner).reshape(self.rewards.shape)
+        ends = self._in_portions(obs, states, learner)
+        following, start = np.empty_like(values), values.shape[1]
+        following[:-1], following[-1] = values[1:], ends[:start]
+        for step, (rows, _, _) in self._finals.items():
+            following[step, rows] = ends[start : start + rows.size]
+            start += rows.size
+        return values, following
+
+    def _in_portions(
         self, obs: NDArray[Any], states: NDArray[Any] | None, learner: Learner
-    ) -> NDArray[Any]:
-        """Return values in portions of the batch: compiled functions see one shape only."""
-        portion, count = self.values.shape[1], len(obs)
-        obs, states = _padded(obs, portion), None if states is None else _padded(states, portion)
+    ) -> NDArray[np.float32]:
+        """Return values in portions of one size: compiled functions see a single shape."""
+        portion = min(self.rewards.size, _PORTION)
         values = [
             learner.values(
-                obs[start : start + portion],
-                None if states is None else states[start : start + portion],
+                _portion(obs, start, portion),
+                None if states is None else _portion(states, start, portion),
             )
             for start in range(0, len(obs), portion)
         ]
-        return np.concatenate(values)[:count]
+        return np.concatenate(values)[: len(obs)]
 
 
 def flat(array: NDArray[Any]) -> NDArray[Any]:
@@ -105,6 +110,10 @@ def flat(array: NDArray[Any]) -> NDArray[Any]:
     return array.reshape(-1, *array.shape[2:])
 
 
-def _padded(rows: NDArray[Any], multiple: int) -> NDArray[np.float32]:
-    missing = -len(rows) % multiple
-    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]))]).astype(np.float32)
+def _portion(rows: NDArray[Any], start: int, size: int) -> NDArray[np.float32]:
+    """Return some rows as float32, zeros where there are no more."""
+    part = np.asarray(rows[start : start + size], np.float32)
+    missing = size - len(part)
+    if not missing:
+        return part
+    return np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])

@@ -7,11 +7,15 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
+from gymnasium.spaces import Box, Space
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.state import NpEnvState
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from motrix_rl.engine.advantages import advantages_of, standardised
 from motrix_rl.engine.draws import Draws
+from motrix_rl.engine.host import HostPolicy, host_policy
 from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.rollout import Rollout, flat
 from motrix_rl.evaluation import derived_seed
@@ -27,6 +31,11 @@ class EngineTrainer(PPOTrainer):
     rllib: ClassVar[str] = "motrix"
     resumable: ClassVar[bool] = True
 
+    host_rows: ClassVar[int]
+    """Up to how many rows NumPy acts faster than this framework."""
+
+    _host: HostPolicy | None = None
+
     # What a framework writes
 
     @abstractmethod
@@ -39,22 +48,37 @@ class EngineTrainer(PPOTrainer):
         """Return the module that the configuration asks for; see `PPOTrainer`."""
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
+        self._host = host_policy(module) if env.num_envs <= self.host_rows else None
         return module
+
+    def describe_compute(self) -> dict[str, Any]:
+        """Return device and threads, and who acts: sums of floats depend on all of it."""
+        acting = self.backend if self._host is None else "numpy"
+        return {**super().describe_compute(), "acting": acting}
 
     def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
         """Train by rollouts and updates; see `Trainer.learn`."""
-        steps, total = self.cfg.rollouts, self.cfg.max_batch_env_steps
+        steps = self.cfg.rollouts
         draws = Draws(module, derived_seed(env.seed, "ppo"), env.num_envs, steps * env.num_envs)
         learner, rollout = self.make_learner(module), Rollout(env, steps)
         if session.resumed is not None:
             learner.set_state(session.resumed.learner)
+        learner.host = self._host
+        learner.refresh()
+        with threadpool_limits(1, "blas"):  # waiting threads would take a core from the physics
+            self._loop(env, learner, draws, rollout, session)
+
+    def _loop(
+        self, env: NpEnv, learner: Learner, draws: Draws, rollout: Rollout, session: Session
+    ) -> None:
+        steps, total = self.cfg.rollouts, self.cfg.max_batch_env_steps
         state, done = env.state or env.init_state(), session.batch_steps
         while not session.done:
             update = done // steps
             for step in range(steps):
                 noise = draws.noise(update, step)
                 acted = learner.act(state.obs, state.info.get("state"), noise)
-                seen, state = state, env.step(clip(acted[0], env.action_space))
+                seen, state = state, env.step(_legal(acted[0], env.action_space))
                 rollout.record(step, seen, acted, state)
                 session.record()
                 self.draw()
@@ -77,11 +101,12 @@ class EngineTrainer(PPOTrainer):
         ended, truncated = rollout.terminated, rollout.truncated
         if not cfg.time_limit_bootstrap:
             ended = ended | truncated
-        values = learner.in_reward_units(rollout.values)
+        seen, following = rollout.values(last, learner)
+        values = learner.in_reward_units(seen)
         advantages = advantages_of(
             rollout.rewards * np.float64(cfg.rewards_shaper_scale),
             values,
-            learner.in_reward_units(rollout.following(last, learner)),
+            learner.in_reward_units(following),
             ended,
             truncated,
             cfg.discount_factor,
@@ -91,7 +116,7 @@ class EngineTrainer(PPOTrainer):
             Columns.OBS: rollout.obs,
             "actions": rollout.actions,
             "log_probs": rollout.log_probs,
-            "values": rollout.values,
+            "values": seen,
             "advantages": standardised(advantages),
             "targets": learner.targets(advantages + values),
         }
@@ -102,3 +127,8 @@ class EngineTrainer(PPOTrainer):
         if isinstance(module, NormalizerAPI) and module.normalizes():
             module.update_normalizer(samples[Columns.OBS], samples.get(Columns.STATE))
         return samples
+
+
+def _legal(actions: NDArray[Any], space: Space[Any]) -> NDArray[Any]:
+    """Return choices as the environment counts them; what lies outside a Box it clips itself."""
+    return actions if isinstance(space, Box) else np.asarray(clip(actions, space))

@@ -21,7 +21,7 @@ from motrix_rl.rl_module.class_paths import serialize_type
 from motrix_rl.rl_module.frameworks import ppo_module
 from motrix_rl.rl_module.module import RLModule
 from motrix_rl.rl_module.multi import MultiRLModule
-from motrix_rl.rl_module.ppo import PORTABLE_KIND
+from motrix_rl.rl_module.ppo import is_portable
 
 METADATA_VERSION = 1
 _VERSIONS = ("motrix-rl", "torch", "onnx", "jax")
@@ -103,7 +103,7 @@ def in_framework(module: RLModule, format: Format) -> RLModule:
     """
     if module.framework == format.framework:
         return module
-    if vars(type(module)).get("PORTABLE_KIND") != PORTABLE_KIND:
+    if not is_portable(module):
         own = [name for name, entry in FORMATS.items() if entry.framework == module.framework]
         raise ExportError(
             f"{format.name} files are written by {format.framework}, and "

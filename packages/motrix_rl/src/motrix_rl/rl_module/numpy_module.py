@@ -33,6 +33,7 @@ class NumpyRLModule(RLModule):
     def __init__(self, config: Any = None, **kwargs: Any) -> None:
         self._configs: dict[str, ModelConfig] = {}
         self._arrays: dict[str, Array] = {}
+        self._branches: dict[str, dict[str, Array]] = {}
         super().__init__(config, **kwargs)
 
     def add_network(self, name: str, config: ModelConfig, seed: int | None = None) -> None:
@@ -46,18 +47,28 @@ class NumpyRLModule(RLModule):
             self._configs[part] = inner
         seed = draw_seed() if seed is None else seed
         self._arrays |= initial_values(below(name, config.parameters()), seed)
+        self._branches.clear()
 
     def run_network(self, path: str, *inputs: Any) -> Any:
         """Return what an MLP makes of a batch; see `RLModule.run_network`."""
-        branch = path.replace(".", "/") + "/"
-        own = {k.removeprefix(branch): v for k, v in self._arrays.items() if k.startswith(branch)}
         config = self._configs[path]
         assert isinstance(config, MLPConfig)  # `add_network` saw to it
-        return run_mlp(config, own, *inputs)
+        return run_mlp(config, self._below(path.replace(".", "/") + "/"), *inputs)
+
+    def _below(self, branch: str) -> Mapping[str, Array]:
+        """Return the arrays of a branch; searched for once, until arrays change."""
+        if branch not in self._branches:
+            self._branches[branch] = {
+                path.removeprefix(branch): array
+                for path, array in self._arrays.items()
+                if path.startswith(branch)
+            }
+        return self._branches[branch]
 
     def write_buffer(self, path: str, array: Array) -> None:
         """Create or replace a buffer."""
         self._arrays[path.replace(".", "/")] = np.array(array)
+        self._branches.clear()
 
     def read_buffer(self, path: str) -> Array:
         """Return a buffer as float32."""
@@ -66,12 +77,14 @@ class NumpyRLModule(RLModule):
     def _remove_part(self, name: str) -> None:
         branch = name.replace(".", "/")
         self._arrays = states.flatten(states.without(states.unflatten(self._arrays), [branch]))
+        self._branches.clear()
 
     def _own_state(self) -> StateDict:
         return states.unflatten({path: array.copy() for path, array in self._arrays.items()})
 
     def _take_state(self, state: StateDict) -> None:
         self._arrays = {path: np.array(leaf) for path, leaf in states.flatten(state).items()}
+        self._branches.clear()
 
 
 class PPONumpyRLModule(NumpyRLModule, PPORLModule):
@@ -115,7 +128,8 @@ def activate(name: str, x: Array) -> Array:
     if name == "tanh":
         return np.tanh(x)
     if name == "elu":
-        return np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+        # e^x - 1 never lies below x: the greater one is right on both sides, and `where` is slow.
+        return np.maximum(x, np.expm1(np.minimum(x, 0)))
     if name == "silu":
         return np.asarray(x / (1 + np.exp(-x.clip(-80, None))))
     if name == "gelu":
@@ -129,7 +143,9 @@ def _erf(x: Array) -> Array:
 
 def _linear(parameters: Mapping[str, Array], name: str, x: Array) -> Array:
     x = x @ parameters[f"{name}/kernel"]
-    return x + parameters[f"{name}/bias"] if f"{name}/bias" in parameters else x
+    if f"{name}/bias" in parameters:
+        x += parameters[f"{name}/bias"]
+    return x
 
 
 def _layer_norm(parameters: Mapping[str, Array], name: str, x: Array) -> Array:

@@ -31,6 +31,11 @@ PORTABLE_KIND = "motrix.ppo"
 """Mark of the modules that are nothing but `PPORLModule` in some framework."""
 
 
+def is_portable(module: RLModule) -> bool:
+    """Tell whether a module is nothing but `PPORLModule` in some framework."""
+    return vars(type(module)).get("PORTABLE_KIND") == PORTABLE_KIND
+
+
 class PPOCatalog(Catalog):
     """Networks for policy and value function.
 

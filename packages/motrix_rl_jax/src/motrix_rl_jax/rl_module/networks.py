@@ -22,11 +22,28 @@ from motrix_rl.rl_module.networks import (
 State = dict[str, jax.Array]
 Activation = Callable[[Any], Any]
 
+
+@jax.custom_vjp
+def elu(x: jax.Array) -> jax.Array:
+    """Return x where it is positive, otherwise e^x - 1; its gradient follows from the result."""
+    return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0)) - 1)  # `expm1` takes twice as long
+
+
+def _elu_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return (y := elu(x)), y
+
+
+def _elu_backward(y: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
+    return (gradient * jnp.where(y > 0, 1, y + 1),)
+
+
+elu.defvjp(_elu_forward, _elu_backward)
+
 _ACTIVATIONS: dict[str, Activation] = {
     "linear": lambda x: x,
     "relu": nn.relu,
     "tanh": nn.tanh,
-    "elu": nn.elu,
+    "elu": elu,
     "silu": nn.silu,
     "gelu": partial(nn.gelu, approximate=False),
 }
