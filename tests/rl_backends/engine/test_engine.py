@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from motrix_envs.errors import ConfigError
 from motrix_rl import registry as rl
+from motrix_rl.engine.host import HostPolicy
 from motrix_rl.engine.rollout import Rollout
 from motrix_rl.evaluation import evaluate
 from motrix_rl.policy import load_policy
@@ -188,3 +189,31 @@ def test_distributions_whose_noise_is_not_known_are_refused(make_trainer, monkey
         monkeypatch.setattr(type(module), "get_train_action_dist_cls", lambda self: SimpleNamespace)
         with pytest.raises(ConfigError, match="'motrix' draws the noise of Gaussians"):
             trainer.build_module(env, 1)
+
+
+def test_the_host_acts_as_the_framework_would(make_trainer):
+    """NumPy and the framework agree on actions and log-probabilities, also after an update."""
+    trainer = make_trainer("test-clock", **SHORT)
+    with trainer._open_env(4, 1, "train") as env:
+        module = trainer.build_module(env, 1)
+        assert trainer.describe_compute()["acting"] == "numpy"
+        learner = trainer.make_learner(module)
+        learner.host = trainer._host
+        obs = env.init_state().obs
+        for _ in range(2):
+            noise = np.random.default_rng(3).normal(size=(4, 1)).astype(np.float32)
+            for found, expected in zip(
+                learner.act(obs, None, noise), learner.sample(obs, None, noise), strict=True
+            ):
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+            module.update_normalizer(obs + 3)
+            learner.load({"obs": obs})
+            learner.refresh()
+
+
+def test_a_host_that_disagrees_does_not_act(make_trainer, monkeypatch):
+    monkeypatch.setattr(HostPolicy, "logits", lambda self, obs: np.zeros((len(obs), 2)) + 0.1)
+    trainer = make_trainer("test-clock", **SHORT)
+    with trainer._open_env(4, 1, "train") as env:
+        trainer.build_module(env, 1)
+    assert trainer.describe_compute()["acting"] == trainer.backend

@@ -21,11 +21,12 @@ from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.pace import RealTime
 
-from motrix_rl import registry
+from motrix_rl import profiling, registry
 from motrix_rl.checkpoint import Checkpoint
 from motrix_rl.contract import check_contract
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.policy import load_policy, warm_start
+from motrix_rl.profiling import Profile
 from motrix_rl.resume import (
     go_back,
     latest_checkpoint,
@@ -87,6 +88,8 @@ class Trainer(ABC):
         self.check_cfg()
         self.env_name = env_name
         self.renderer: Any = None  # while it trains and draws
+        self.profile: Profile | None = None
+        """Set to a `Profile` before `train`, it tells afterwards where the time went."""
         self._sim_backend = sim_backend
         self._render = enable_render
         self._changes = dict(cfg_override or {})
@@ -202,6 +205,7 @@ class Trainer(ABC):
                 module = self.build_module(env, derived_seed(seed, "weights"))
                 run, start = self._begin(env, module, seed)
                 watch = Session(run, env, module, self.cfg, self._stop, on_progress, start)
+                self._take_times(env, watch)
                 with watch as session:
                     self.learn(env, module, session)
         finally:
@@ -253,6 +257,15 @@ class Trainer(ABC):
         finally:
             random.setstate(python)
             np.random.set_state(numpy)  # noqa: NPY002
+
+    def _take_times(self, env: NpEnv, session: Session) -> None:
+        if self.profile is None:
+            return
+        self.profile.watch(env, "physics_step", profiling.PHYSICS)
+        self.profile.watch(env, "step", profiling.ENVIRONMENT)
+        self.profile.watch(session, "record", profiling.LOGGING)
+        self.profile.watch(session, "after_update", profiling.LOGGING)
+        self.profile.count_updates(session)
 
     @contextmanager
     def _open_env(self, num_envs: int, seed: int | None, purpose: str) -> Iterator[NpEnv]:

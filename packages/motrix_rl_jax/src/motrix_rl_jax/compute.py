@@ -54,6 +54,12 @@ class JaxCompute(Trainer):
         """The device as JAX spells it, such as `"cpu:0"`."""
         return f"{self.device.platform}:{self.device.id}"
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the device is the processor."""
+        return self.device.platform == "cpu"
+
     def describe_compute(self) -> dict[str, Any]:
         """Return the device and XLA's threads, which sums of floats depend on."""
-        return {"device": self.place, "threads": {"xla": usable_cpus()}}
+        threads = {"xla": usable_cpus()}
+        return {**super().describe_compute(), "device": self.place, "threads": threads}

@@ -37,7 +37,6 @@ class Trainer(JaxCompute, EngineTrainer):
     """Trains with Motrix's own PPO in JAX; see `EngineTrainer` and `JaxCompute`."""
 
     backend: ClassVar[str] = "jax"
-    host_rows: ClassVar[int] = 256
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""

@@ -72,7 +72,12 @@ class TorchCompute(Trainer):
             finally:
                 torch.set_num_threads(threads)
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the device is the processor."""
+        return self.device.type == "cpu"
+
     def describe_compute(self) -> dict[str, Any]:
         """Return the device and torch's threads, which sums of floats depend on."""
         threads = {"rollout": ROLLOUT_THREADS, "update": self.update_threads}
-        return {"device": str(self.device), "threads": threads}
+        return {**super().describe_compute(), "device": str(self.device), "threads": threads}

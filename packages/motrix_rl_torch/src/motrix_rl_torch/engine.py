@@ -43,7 +43,6 @@ class Trainer(TorchCompute, EngineTrainer):
     """Trains with Motrix's own PPO in torch; see `EngineTrainer` and `TorchCompute`."""
 
     backend: ClassVar[str] = "torch"
-    host_rows: ClassVar[int] = 4096
     _chunked: bool = False
     _compiled: bool = False
 
@@ -51,7 +50,7 @@ class Trainer(TorchCompute, EngineTrainer):
         """Return the module, and settle how its gradients are worked out."""
         module = super().build_module(env, seed)
         assert isinstance(module, TorchRLModule)  # `check_module` saw to it
-        self._chunked = self.device.type == "cpu" and is_portable(module)
+        self._chunked = self.on_cpu and is_portable(module)
         self._compiled = self._chunked and self._to_be_compiled(module)
         return module
 

@@ -16,9 +16,11 @@ from motrix_rl import registry
 from motrix_rl.backends import choose_backend
 from motrix_rl.cli.evaluate import evaluate_run, show
 from motrix_rl.cli.options import parse, peek, subject
+from motrix_rl.cli.profile import show_profile
 from motrix_rl.cli.progress import ProgressLine
 from motrix_rl.cli.trained import find_run, runs_root, trained_changes
 from motrix_rl.evaluation import check_episodes
+from motrix_rl.profiling import Profile
 from motrix_rl.registry import DEFAULT_RLLIB
 from motrix_rl.runs import Run
 
@@ -43,6 +45,8 @@ class TrainOptions:
     """Draw the environments while they train."""
     init_from: Path | None = None
     """Start from the policy of this run or checkpoint, of either framework."""
+    profile: bool = False
+    """Say at the end where the time went, and what could be changed."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     eval_episodes: int = 256
@@ -60,6 +64,8 @@ class ResumeOptions:
     """Another length of the whole training, in steps of single environments."""
     render: bool = False
     """Draw the environments while they train."""
+    profile: bool = False
+    """Say at the end where the time went, and what could be changed."""
     runs: Path = Path("runs")
     """Folder of all runs."""
     eval_episodes: int = 256
@@ -102,7 +108,7 @@ def train_with(
         runs_root=options.runs,
         init_from=options.init_from,
     )
-    return _run(trainer, options.eval_episodes)
+    return _run(trainer, options.eval_episodes, options.profile)
 
 
 def resume(argv: list[str]) -> int:
@@ -119,17 +125,20 @@ def resume(argv: list[str]) -> int:
     trainer = kind.of_run(run, options.to_steps, options.render)
     steps = run.checkpoints()
     print(f"goes on from step {steps[-1]:,} of {run.path}" if steps else f"begins {run.path} anew")
-    return _run(trainer, options.eval_episodes)
+    return _run(trainer, options.eval_episodes, options.profile)
 
 
-def _run(trainer: Any, eval_episodes: int) -> int:
+def _run(trainer: Any, eval_episodes: int, profile: bool) -> int:
     cfg, kind = trainer.cfg, type(trainer)
+    trainer.profile = Profile() if profile else None
     print(f"{trainer.env_name}: {kind.rllib} on {kind.backend}, {cfg.num_envs} environments")
     with ProgressLine() as line, _stopping(trainer):
         run: Run = trainer.train(line.update)
     if run.record["status"] == "stopped":
         print(f"stopped after {run.record['summary']['env_steps']:,} steps, with a checkpoint")
     print(f"run:  {run.path}")
+    if profile:
+        show_profile(trainer.profile, cfg)
     if eval_episodes:
         result = evaluate_run(run, episodes=eval_episodes, trusted=trainer.trusted)
         run.update(evaluation=result.to_dict())

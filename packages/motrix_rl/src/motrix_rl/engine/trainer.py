@@ -13,6 +13,7 @@ from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from motrix_rl import profiling
 from motrix_rl.engine.advantages import advantages_of, standardised
 from motrix_rl.engine.draws import Draws
 from motrix_rl.engine.host import HostPolicy, host_policy
@@ -24,6 +25,10 @@ from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import Learned, Session
 from motrix_rl.skrl.base import PPOTrainer
 
+HOST_ROWS = 4096
+"""Up to how many rows NumPy acts as fast as a framework: it has no cost per call, and no threads
+that take a core from the physics."""
+
 
 class EngineTrainer(PPOTrainer):
     """Trains with Motrix's own PPO; arguments and errors as in `Trainer`."""
@@ -31,12 +36,14 @@ class EngineTrainer(PPOTrainer):
     rllib: ClassVar[str] = "motrix"
     resumable: ClassVar[bool] = True
 
-    host_rows: ClassVar[int]
-    """Up to how many rows NumPy acts faster than this framework."""
-
     _host: HostPolicy | None = None
 
     # What a framework writes
+
+    @property
+    @abstractmethod
+    def on_cpu(self) -> bool:
+        """Whether the framework computes on the processor, where NumPy can take over the acting."""
 
     @abstractmethod
     def make_learner(self, module: RLModule) -> Learner:
@@ -48,7 +55,8 @@ class EngineTrainer(PPOTrainer):
         """Return the module that the configuration asks for; see `PPOTrainer`."""
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
-        self._host = host_policy(module) if env.num_envs <= self.host_rows else None
+        acts = self.on_cpu and env.num_envs <= HOST_ROWS
+        self._host = host_policy(module) if acts else None
         return module
 
     def describe_compute(self) -> dict[str, Any]:
@@ -65,6 +73,10 @@ class EngineTrainer(PPOTrainer):
             learner.set_state(session.resumed.learner)
         learner.host = self._host
         learner.refresh()
+        if self.profile is not None:
+            self.profile.watch(learner, "act", profiling.POLICY)
+            self.profile.watch(learner, "update", profiling.LEARNING)
+            self.profile.watch(self, "samples", profiling.ESTIMATES)
         with threadpool_limits(1, "blas"):  # waiting threads would take a core from the physics
             self._loop(env, learner, draws, rollout, session)
 
