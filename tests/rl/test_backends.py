@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from motrix_envs.errors import EnvNotFoundError
 from motrix_rl import backends, utils
-from motrix_rl.backends import choose_backend
+from motrix_rl.backends import choose_backend, choose_rllib
 from motrix_rl.errors import BackendNotInstalledError, PresetNotFoundError
 from motrix_rl.registry import RlRegistry
 from motrix_rl.skrl.cfg import PPOCfg
@@ -95,6 +95,14 @@ def test_jax_gpu_then_torch_gpu_then_jax_then_torch(machine, registry, gpus):
     assert choose_backend("cartpole", "skrl", rl_registry=registry) == ORDER[gpus]
 
 
+def test_motrix_trains_where_it_can(registry):
+    assert choose_rllib("cartpole", rl_registry=registry) == "skrl"
+    registry.backend(rllib="motrix", backend="jax", trainer="nowhere.jax:Trainer")
+    assert choose_rllib("cartpole", rl_registry=registry) == "motrix"
+    assert choose_rllib("cartpole", "torch", rl_registry=registry) == "skrl"
+    assert choose_rllib("cartpole", algo="sac", rl_registry=registry) == "motrix"  # and is refused
+
+
 def test_the_users_choice_wins(machine, registry):
     machine(["torch", "jax"], driver=True, gpus=["jax"])
     assert choose_backend("cartpole", "skrl", "torch", rl_registry=registry) == "torch"
@@ -141,13 +149,13 @@ def test_another_library_does_not_hide_that_the_default_one_is_missing():
 
 def test_no_configuration_for_any_installed_backend(registry):
     with pytest.raises(PresetNotFoundError, match="no RL configuration for rllib"):
-        choose_backend("cartpole", "motrix", rl_registry=registry)
+        choose_backend("cartpole", "acme", rl_registry=registry)
 
 
 def test_no_framework_is_imported():
     code = """
 import sys
-from motrix_rl.backends import choose_backend
+from motrix_rl.backends import choose_backend, choose_rllib
 from motrix_rl.utils import get_device_supports
 get_device_supports(), choose_backend("cartpole", "skrl")
 print({"torch", "jax", "skrl", "flax", "numpy"} & set(sys.modules))

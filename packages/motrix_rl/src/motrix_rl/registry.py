@@ -38,10 +38,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", bound=type)
 
-DEFAULT_RLLIB = "skrl"
-"""The RL library where none is named."""
+RLLIBS = ("motrix", "skrl")
+"""What trains where no RL library is named: the first one that can."""
 
-BORROWED = {"motrix": "skrl"}
+PRESET_RLLIB = "skrl"
+"""Whose configurations are meant where none is named; other libraries take them over."""
+
+BORROWED = {"motrix": PRESET_RLLIB}
 """Whose configuration an rllib takes for an environment that it has none of its own for."""
 
 DEFAULT_ALGO = "ppo"
@@ -122,7 +125,7 @@ class RlRegistry(PluginRegistry):
         self,
         module: str,
         *env_names: str,
-        rllib: str = DEFAULT_RLLIB,
+        rllib: str = PRESET_RLLIB,
         backend: str | None = None,
         algo: str = DEFAULT_ALGO,
     ) -> None:
@@ -386,7 +389,7 @@ def _current() -> RlRegistry:
 def rlcfg(
     env_name: str,
     backend: str | None = None,
-    rllib: str = DEFAULT_RLLIB,
+    rllib: str = PRESET_RLLIB,
     algo: str = DEFAULT_ALGO,
 ) -> Callable[[T], T]:
     """Register the decorated configuration dataclass for an environment; may be stacked.

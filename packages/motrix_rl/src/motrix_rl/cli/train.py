@@ -13,7 +13,7 @@ from typing import Any
 from motrix_envs import registry as envs
 
 from motrix_rl import registry
-from motrix_rl.backends import choose_backend
+from motrix_rl.backends import choose_backend, choose_rllib
 from motrix_rl.cli.evaluate import evaluate_run, show
 from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.cli.profile import show_profile
@@ -21,7 +21,6 @@ from motrix_rl.cli.progress import ProgressLine
 from motrix_rl.cli.trained import find_run, runs_root, trained_changes
 from motrix_rl.evaluation import check_episodes
 from motrix_rl.profiling import Profile
-from motrix_rl.registry import DEFAULT_RLLIB
 from motrix_rl.runs import Run
 
 
@@ -29,8 +28,8 @@ from motrix_rl.runs import Run
 class TrainOptions:
     """Train a policy."""
 
-    rllib: str = DEFAULT_RLLIB
-    """RL library that trains."""
+    rllib: str | None = None
+    """RL library that trains; by default motrix, or skrl where only that can."""
     backend: str | None = None
     """Where it learns, such as torch or jax; by default the best one that is installed."""
     algo: str | None = None
@@ -79,7 +78,7 @@ def train(argv: list[str]) -> int:
         return resume(argv[1:] if not separator else [target, *argv[1:]])
     name, rest = subject("train", "an environment ENV", argv, TrainOptions)
     chosen = peek(rest, "rllib", "backend", "algo")
-    rllib = DEFAULT_RLLIB if chosen["rllib"] is None else chosen["rllib"]
+    rllib = chosen["rllib"] or choose_rllib(name, chosen["backend"], chosen["algo"])
     backend = choose_backend(name, rllib, chosen["backend"], chosen["algo"])
     options, changes = parse(
         TrainOptions,
