@@ -106,8 +106,8 @@ class FlaxLearner(Learner):
 
     def values(self, obs: NDArray[Any], states: NDArray[Any] | None) -> NDArray[np.float32]:
         """See `Learner`."""
-        batch = self._put(_batch(obs, states))
-        return np.asarray(self._values(self._adam.params, self._buffers, batch))
+        values = self._values(self._adam.params, self._buffers, _batch(obs, states))
+        return np.asarray(values)
 
     def _valued(self, params: Tree, buffers: Tree, batch: Tree) -> jax.Array:
         return self._outputs(params, buffers, batch)[1]
@@ -123,8 +123,10 @@ class FlaxLearner(Learner):
         self, order: NDArray[np.int32], scales: NDArray[np.float64]
     ) -> tuple[Parts, NDArray[np.bool_]]:
         """See `Learner`."""
-        put = self._put((order, scales.astype(np.float32)))
-        new, parts, taken = self._epoch(self._adam, self._buffers, self._samples, *put)
+        # What is not put anywhere follows the parameters to their device, at less cost per call.
+        new, parts, taken = self._epoch(
+            self._adam, self._buffers, self._samples, order, scales.astype(np.float32)
+        )
         self._adam, self.module.params = new, new.params
         steps = np.asarray(taken)
         seen = min(len(steps), int(steps.sum()) + 1)  # up to the one that was one too many
