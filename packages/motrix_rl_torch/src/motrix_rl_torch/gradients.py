@@ -26,6 +26,9 @@ Slopes = tuple[torch.Tensor, Tensors]
 CHUNK = 4096
 """Rows that are worked out at once: their activations stay in a processor's caches."""
 
+SMALLEST = 1024
+"""Rows below which a thread of their own costs more than it saves."""
+
 PAYS_BACK = 2e13
 """Floating-point operations of a training from which on compiling takes less than it saves.
 
@@ -85,7 +88,7 @@ class Gradients:
             samples: Columns of the rollout, (samples, ...).
             rows: Their numbers, (n,).
         """
-        count = -(-len(rows) // CHUNK) if self._threads else 1
+        count = chunk_count(len(rows)) if self._threads else 1
         chunks = rows.tensor_split(count)
         for chunk in chunks:
             if len(chunk) not in self._of_chunk:
@@ -135,6 +138,15 @@ def compiled(loss: Loss, example: Tensors) -> Callable[[Tensors], Slopes]:
 
     function = torch.compile(make_fx(gradient)(trained, others(), example), dynamic=False)
     return lambda batch: function(trained, others(), batch)
+
+
+def chunk_count(rows: int) -> int:
+    """Return into how many chunks a mini-batch is divided: two as soon as that is worth a thread.
+
+    Args:
+        rows: Its size.
+    """
+    return 1 if rows < 2 * SMALLEST else max(2, -(-rows // CHUNK))
 
 
 def pays_back(cfg: PPOCfg, parameters: int) -> bool:
