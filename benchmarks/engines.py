@@ -1,6 +1,6 @@
 """What engines cost on robots of different kinds: each model under the same random controls.
 
-    uv run benchmarks/engines.py --num-envs 512 --seconds 5 --json engines.json
+    uv run engines.py --num-envs 512 --seconds 5 --json engines.json
 
 The engines take turns of a few control steps, so that a ratio compares two moments of one run.
 *bare* is the engine's own step; *read* adds the refreshed poses and velocities of all bodies, the

@@ -1,6 +1,6 @@
 """How exported policies compare: difference over many observations, size, start, time of an action.
 
-uv run benchmarks/export.py
+uv run export.py
 """
 
 import argparse

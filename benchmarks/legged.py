@@ -1,6 +1,6 @@
 """How much of the bare physics' speed an environment reaches on robots with legs, per engine.
 
-    uv run benchmarks/legged.py --num-envs 512 2048 --seconds 20
+    uv run legged.py --num-envs 512 2048 --seconds 20
 
 The environments are plain ones around the robots of `tests/sim/models.py`: poses and velocities of
 all bodies are read, observed and rewarded, and a row starts again when its time is up or it falls.

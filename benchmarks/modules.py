@@ -1,6 +1,6 @@
 """What it costs that every policy is an RLModule: skrl's agent around one, and around plain models.
 
-    uv run benchmarks/modules.py --backend torch jax --num-envs 512 2048
+    uv run modules.py --backend torch jax --num-envs 512 2048
 
 Two agents of one process take turns on the same observations: one trains PPO's own module, the
 other the models that skrl's documentation would have one write, with skrl's scaler before them.

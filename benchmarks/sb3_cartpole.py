@@ -1,17 +1,6 @@
-# /// script
-# requires-python = ">=3.11,<3.14"
-# dependencies = ["motrix-envs", "stable-baselines3>=2.7"]
-#
-# [tool.uv.sources]
-# motrix-envs = { path = "../packages/motrix_envs" }
-# ///
 """Stable-Baselines3's PPO learns cartpole through Gymnasium's vector interface.
 
-    uv run benchmarks/sb3_cartpole.py
-
-or, in any environment with motrix-envs and stable-baselines3 (neither is a dependency here):
-
-    python benchmarks/sb3_cartpole.py --seed 1
+    uv run sb3_cartpole.py --seed 1
 
 Stable-Baselines3 has a vector interface of its own, older than Gymnasium's; the class `Adapter`
 turns one into the other and is all that is needed for other environments too.

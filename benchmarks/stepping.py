@@ -1,6 +1,6 @@
 """How much an environment costs beyond its physics.
 
-    uv run benchmarks/stepping.py cartpole --num-envs 64 512 2048 --json stepping.json
+    uv run stepping.py cartpole --num-envs 64 512 2048 --json stepping.json
 
 `motrix_envs.benchmarking` says how this is measured; `motrix bench` compares engines by it.
 """

@@ -1,4 +1,4 @@
-"""The committed lock names no download address, and the tool that strips it keeps every version."""
+"""Committed locks name no download address, and the tool that strips them keeps every version."""
 
 import importlib.util
 import io
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).parents[1]
+LOCKS = ["uv.lock", "benchmarks/uv.lock"]
 
 
 def load_tool():
@@ -115,8 +116,8 @@ def git(*arguments):
         return None
 
 
-@pytest.fixture(scope="module")
-def committed():
+@pytest.fixture(scope="module", params=LOCKS)
+def committed(request):
     top = git("rev-parse", "--show-toplevel")
     if top is None:
         pytest.skip("git is not installed")
@@ -126,8 +127,8 @@ def committed():
         pytest.skip("the checkout around this folder belongs to another project")
     if git("rev-parse", "--quiet", "--verify", "HEAD").returncode != 0:
         pytest.skip("nothing is committed yet")
-    shown = git("show", "HEAD:uv.lock")
-    assert shown.returncode == 0, f"uv.lock is not committed: {shown.stderr}"
+    shown = git("show", f"HEAD:{request.param}")
+    assert shown.returncode == 0, f"{request.param} is not committed: {shown.stderr}"
     return shown.stdout
 
 
@@ -161,8 +162,9 @@ def test_strip_normalises_line_ends():
     assert strip_lock.strip(FULL.replace("\n", "\r\n")) == STRIPPED
 
 
-def test_strip_keeps_versions_of_the_lock_here():
-    text = (ROOT / "uv.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("lock", LOCKS)
+def test_strip_keeps_versions_of_the_lock_here(lock):
+    text = (ROOT / lock).read_text(encoding="utf-8")
     stripped = strip_lock.strip(text)
 
     def pins(lock):

@@ -1,0 +1,1 @@
+"""How fast training is, beside bare physics and beside other tools; see benchmarks/README.md."""
