@@ -1,15 +1,15 @@
 """Do both RL libraries learn as well as each other? Curves and a test over seeds.
 
-    uv run --project benchmarks benchmarks/learning.py --envs cartpole acme-slide --out learning
+    uv run learning.py --envs cartpole acme-slide --out learning
 
-Every training is the command that users run, `motrix train ENV --rllib L --backend B --seed S`, with
-the preset as it is and its evaluation on 256 held-out episodes. Trainings that are there already
-are not repeated.
+Every training is the command that users run, `motrix train ENV --rllib L --backend B --seed S`,
+with the preset as it is and its evaluation on 256 held-out episodes. Trainings that are there
+already are not repeated.
 
-The test, stated before the figures were seen: motrix is *not worse* than skrl in a number where the
-lower end of the 95 % bootstrap interval of the difference of means over seeds lies above -5 % of
-the mean of skrl. The numbers are the return of the evaluation, and the area under the learning curve:
-the mean over a training of the return of the episodes that end.
+The test, stated before the figures were seen: motrix is *not worse* than skrl in a number where
+the lower end of the 95 % bootstrap interval of the difference of means over seeds lies above -5 %
+of the mean of skrl. The numbers are the return of the evaluation, and the area under the learning
+curve: the mean over a training of the return of the episodes that end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,7 +86,7 @@ def _finished(folder: Path) -> list[Run]:
     return [run for run in runs if "evaluation" in run.record]
 
 
-def not_worse(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, object]:
+def not_worse(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[str, Any]:
     """Return the difference of means, its 95 % bootstrap interval, and the verdict.
 
     Args:
@@ -104,9 +105,9 @@ def not_worse(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> dict[st
     }
 
 
-def compare(trainings: list[Training]) -> dict[str, dict[str, dict[str, object]]]:
+def compare(trainings: list[Training]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return both tests for each backend."""
-    found: dict[str, dict[str, dict[str, object]]] = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for backend in sorted({one.backend for one in trainings}):
         for what in ("evaluated", "area"):
             values = {
@@ -161,10 +162,11 @@ def main() -> None:
         print(f"{env:<12} {'':<6} {'':<10} {'motrix':>9} {'skrl':>9}  95 % of the difference")
         for backend, tests in verdicts.items():
             for what, test in tests.items():
-                low, high = test["interval"]  # type: ignore[misc]
+                low, high = test["interval"]
+                verdict = "not worse" if test["not_worse"] else "WORSE"
                 print(
-                    f"{'':<12} {backend:<6} {what:<10} {test['ours']:>9.2f} {test['theirs']:>9.2f}  "
-                    f"[{low:.2f}, {high:.2f}]  {'not worse' if test['not_worse'] else 'WORSE'}"
+                    f"{'':<12} {backend:<6} {what:<10} {test['ours']:>9.2f} "
+                    f"{test['theirs']:>9.2f}  [{low:.2f}, {high:.2f}]  {verdict}"
                 )
 
 

@@ -5,7 +5,7 @@
 An uninterrupted training is the measure. Then one training after the other is killed, in turn at a
 random moment and inside the window in which a checkpoint, a pointer or a log is written, and
 resumed in a new process, which is killed again; each that reaches its end has to end with the
-measure's hash and with its logs, no line of them missing or double.
+measure's hash, the same best checkpoint, and its logs, no line of them missing or double.
 """
 
 import argparse
@@ -34,8 +34,9 @@ CHANGES = {
     "check_point_interval": 16,
     "policy_hidden_layer_sizes": (16, 16),
     "value_hidden_layer_sizes": (16, 16),
+    "select_episodes": 4,
 }
-"""Twenty rollouts, a checkpoint after every other one."""
+"""Twenty rollouts, a checkpoint after every other one, each scored on four episodes."""
 
 MOST_STARTS = 12
 """A training that dies more often than this gets no further."""
@@ -91,6 +92,7 @@ def arm(deadly: int) -> list[int]:
 
     os.fsync, os.truncate = counted(os.fsync), counted(os.truncate)
     Path.replace, shutil.rmtree = counted(Path.replace), counted(shutil.rmtree)
+    Path.unlink = counted(Path.unlink)
     for module in (motrix_rl.runs, motrix_rl.training_log):
         module.append_bytes = torn(module.append_bytes)
     return count
@@ -158,15 +160,21 @@ def ending(root: Path) -> dict[str, object]:
     """Return the last hash of the run under `root` and its logs, without their times."""
     (record,) = root.glob("*/*/run.json")
     run, document = record.parent, json.loads(record.read_text())
-    last = (run / "latest").read_text().strip()
+    last = pointer(run, "latest")
     manifest = json.loads((run / "checkpoints" / last / "manifest.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return {
         "hash": manifest["hash"],
         "status": document["status"],
+        "best": [document.get("best"), pointer(run, "best")],
         "metrics": [{k: v for k, v in line.items() if "time/" not in k} for line in lines],
         "events": event_steps(run),
     }
+
+
+def pointer(run: Path, name: str) -> str | None:
+    """Return where a pointer of a run points, or None if it is not there."""
+    return (run / name).read_text().strip() if (run / name).exists() else None
 
 
 def event_steps(run: Path) -> list[int]:
@@ -201,7 +209,7 @@ def main() -> None:
     moment, window = harness.kills.values()
     print(
         f"{options.backend}: {moment + window} kills, {moment} at a moment and {window} in the "
-        f"window, over {trainings} trainings: every hash as measured"
+        f"window, over {trainings} trainings: all ended as measured"
     )
 
 

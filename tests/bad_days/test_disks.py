@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from answers import CLEAR, EFFORT, HARMLESS, TALLY, TRAIN, everything_in, motrix
+from motrix_rl.checkpoint import read_hash
 from motrix_rl.runs import Run
 
 DOOR = "disks"
@@ -106,6 +107,42 @@ def _logged(run):
     return (run.path / "metrics.jsonl").is_file()
 
 
+# Going on
+
+
+ENGINE = ("--rllib", "motrix", "--backend", "torch", "--seed", "1", "--rl.max-env-steps", "64")
+"""Four rollouts, each with a checkpoint that is scored."""
+
+
+def train_by_engine(root):
+    return motrix(*TRAIN, *ENGINE, "--runs", str(root))
+
+
+def ending(run):
+    """Return what an interrupted training has to end with as well."""
+    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    logged = [{k: v for k, v in row.items() if "time/" not in k} for row in rows]
+    return read_hash(run.checkpoint_folder()), run.step("best"), run.record["best"], logged
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Return what the engine's training ends with, and how often it changes the disk."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    with Disk(root, 0, errno.ENOSPC, False).refusing() as disk:
+        assert train_by_engine(root).code == 0
+    return ending(Run.newest(root)), disk.calls
+
+
+def check_going_on(root, expected):
+    """Check that a training whose disk is well again ends as if nothing had been."""
+    for run in Run.find(root):
+        if run.record["status"] != "finished":
+            answer = motrix("train", "--resume", str(run.path), "--eval-episodes", "0")
+            assert answer.code == 0, answer
+        assert ending(Run.open(run.path)) == expected
+
+
 def check_answer(answer):
     assert "Traceback" not in answer.err, answer
     if answer.code == 0:
@@ -143,6 +180,22 @@ def test_every_write_of_a_training(writes, tmp_path, lasting):
         shutil.rmtree(root)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see what is synced")
+def test_the_engine_goes_on_from_every_write(undisturbed, tmp_path):
+    """Full, read-only, forbidden, broken: from some write on, until it is resumed."""
+    expected, writes = undisturbed
+    for k in range(1, writes + 1, 1 if EFFORT > 1 else 17):
+        root = tmp_path / f"{k}"
+        root.mkdir()
+        with Disk(root, k, CODES[k % len(CODES)], lasting=True).refusing():
+            answer = train_by_engine(root)
+        check_answer(answer)
+        assert answer.code == 1
+        check_runs(root)
+        check_going_on(root, expected)
+        shutil.rmtree(root)
+
+
 # A real one
 
 
@@ -176,6 +229,18 @@ def test_a_full_disk(small_disk, kilobytes):
     if answer.code:
         assert "No space left on device" in answer.err
     check_runs(disk)
+
+
+@pytest.mark.parametrize("kilobytes", [40, 64, 88, 112])
+def test_the_engine_goes_on_when_there_is_space_again(small_disk, undisturbed, kilobytes):
+    disk = small_disk(kilobytes)
+    answer = train_by_engine(disk)
+    check_answer(answer)
+    assert answer.code == 1 and "No space left on device" in answer.err
+    check_runs(disk)
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    assert Run.find(disk)
+    check_going_on(disk, undisturbed[0])
 
 
 @pytest.mark.parametrize("suffix", ["gif", "mp4"])

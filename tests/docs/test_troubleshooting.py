@@ -1,6 +1,7 @@
 """Every error that docs/troubleshooting.md quotes is one that the code raises."""
 
 import dataclasses
+import errno
 import os
 import re
 import sys
@@ -23,7 +24,9 @@ from motrix_rl import registry as training
 from motrix_rl import video
 from motrix_rl.backends import choose_backend
 from motrix_rl.cli import main
+from motrix_rl.lock import training_lock
 from motrix_rl.registry import RlRegistry
+from motrix_rl.runs import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 TINY = "--num-envs 8 --rl.rollouts 4 --rl.mini-batches 2 --rl.max-env-steps 64"
@@ -203,6 +206,22 @@ def damaged(help):
     help.command("eval", "cartpole")
 
 
+@quoted_as("error: … is being trained by process")
+def trained_already(help):
+    run = Run.open(help.trained())
+    with training_lock(run), training_lock(run):
+        pass
+
+
+@quoted_as("error: cannot write …: No space left on device")
+def full_disk(help):
+    def refuse(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    help.monkeypatch.setattr("motrix_rl.checkpoint.write_synced", refuse)
+    help.trained()
+
+
 @quoted_as("error: this policy was trained for another environment")
 def other_environment(help):
     help.trained()
@@ -229,7 +248,8 @@ class Help:
     def trained(self):
         """Return the folder of a short training."""
         argv = ["train", "cartpole", "--backend", "torch", "--eval-episodes", "0", *TINY.split()]
-        assert main(argv) == 0
+        if main(argv):
+            raise MotrixError(self._capsys.readouterr().err.removeprefix("error: "))
         self._capsys.readouterr()
         return next((self.folder / "runs" / "cartpole").iterdir())
 

@@ -259,6 +259,23 @@ class OneGeneratorForAll(Walk):
         return self.shared
 
 
+class Numbered(PPONumpyRLModule):
+    """Knows how many of its kind there are."""
+
+    built = 0
+
+    def setup(self):
+        super().setup()
+        Numbered.built += 1
+
+
+class CountsItsModules(Walk):
+    module_class = Numbered
+
+    def generator(self, env):
+        return np.random.default_rng(Numbered.built)
+
+
 class ByProcess(Walk):
     def generator(self, env):
         return np.random.default_rng([env.seed, os.getpid()])

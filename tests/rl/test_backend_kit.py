@@ -46,6 +46,11 @@ MUTANTS = [
     ("Unseeded", "test_same_seed_same_checkpoint", "makes from the seed"),
     ("OneGeneratorForAll", "test_same_seed_same_checkpoint", "keep nothing in modules or classes"),
     ("ByProcess", "test_same_seed_in_another_process", "in another process"),
+    (
+        "CountsItsModules",
+        "test_scoring_checkpoints_leaves_the_training_alone",
+        "another module of the same class is built",
+    ),
     ("AlwaysTheSame", "test_other_seed_other_weights", "derived_seed(env.seed"),
     ("SeedsEverybody", "test_global_randomness_is_left_alone", "moved random or numpy.random"),
     ("NeedsCompany", "test_a_lone_environment", "num_envs = 1 ends by AssertionError()"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from motrix_rl.cli import main
+from motrix_rl.runs import Run
 
 TINY = [
     "--num-envs", "8", "--rl.rollouts", "4", "--rl.mini-batches", "2", "--rl.max-env-steps", "64",
@@ -125,6 +126,34 @@ def test_train_then_eval(capsys, tmp_path):
     assert by_name == by_folder
     assert by_name["mean"] == record["evaluation"]["mean"], "same held-out starts, same result"
     assert by_name["highest"] <= 50, "the changed time limit holds in evaluation too"
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_which_checkpoint_is_evaluated(capsys, tmp_path):
+    """The best one, wherever none is named; and it is said which one that was."""
+    interval = ("--rl.check-point-interval", "4", "--rl.max-env-steps", "96")
+    options = (*interval, "--runs", str(tmp_path))
+    assert run("train", "cartpole", "--backend", "torch", *TINY, *options) == 0
+    trained = Run.newest(tmp_path)
+    assert trained.checkpoints() == [32, 64, 96]
+    best, printed = trained.step("best"), capsys.readouterr().out
+    assert f"checkpoint   {best:,} steps (best" in printed
+    assert trained.record["evaluation"]["checkpoint"] == best
+    other = next(step for step in trained.checkpoints() if step != best)
+    folder = str(trained.path)
+    for words, expected in (
+        ([folder], best),
+        ([folder, "--checkpoint", str(other)], other),
+        ([folder, "--checkpoint", "latest"], 96),
+        ([f"{folder}/checkpoints/{other}"], other),
+    ):
+        assert run("eval", *words, "--episodes", "2", "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["checkpoint"], found["run"]) == (expected, folder)
+    trained.forget_best()
+    assert run("eval", folder, "--episodes", "2") == 0
+    assert "checkpoint   96 steps (latest)" in capsys.readouterr().out
 
 
 @pytest.mark.torch

@@ -28,6 +28,7 @@ TINY = {
     "check_point_interval": 6,
     "max_env_steps": 40,
     "seed": 1,
+    "select_episodes": 0,
 }
 """Five rollouts of 8 steps; a checkpoint every second one, as 6 is rounded up to 8."""
 

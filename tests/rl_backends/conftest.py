@@ -1,6 +1,8 @@
 """One test body for both frameworks, and small environments whose numbers are known."""
 
 import importlib
+import sys
+import types
 from dataclasses import dataclass
 
 import gymnasium
@@ -11,6 +13,8 @@ from motrix_envs.base import EnvCfg
 from motrix_envs.basic.cartpole import CartPoleCfg
 from motrix_envs.np.env import NpEnv
 from motrix_rl import registry as rl
+from motrix_rl.rl_module import Columns
+from motrix_rl.rl_module.frameworks import ppo_module
 from motrix_rl.skrl.cfg import PPOCfg
 
 BACKENDS = [
@@ -37,9 +41,10 @@ TINY = {
     "policy_hidden_layer_sizes": (8, 6),
     "value_hidden_layer_sizes": (8, 6),
     "share_policy_value_features": False,
+    "select_episodes": 0,
     "seed": 1,
 }
-"""Two rollouts of cartpole."""
+"""Two rollouts of cartpole, whose checkpoints are not scored."""
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +90,30 @@ def wrap_env(backend):
 def tiny():
     """Return the changes that make a training tiny."""
     return dict(TINY)
+
+
+@pytest.fixture
+def own_module(backend, monkeypatch):
+    """A module of somebody's own, importable as `own_nets:Doubled`."""
+
+    class Doubled(ppo_module(backend)):
+        def _forward_inference(self, batch, **kwargs):
+            return self._twice(super()._forward_inference(batch, **kwargs))
+
+        def _forward_train(self, batch, **kwargs):
+            return self._twice(super()._forward_train(batch, **kwargs))
+
+        def _twice(self, output):
+            return {
+                **output,
+                Columns.ACTION_DIST_INPUTS: output[Columns.ACTION_DIST_INPUTS] * 2,
+            }
+
+    module = types.ModuleType("own_nets")
+    Doubled.__module__, Doubled.__qualname__ = "own_nets", "Doubled"
+    module.Doubled = Doubled
+    monkeypatch.setitem(sys.modules, "own_nets", module)
+    return Doubled
 
 
 @pytest.fixture

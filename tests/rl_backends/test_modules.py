@@ -1,45 +1,21 @@
 """Modules of every kind are trained, saved, and act: PPO's own, somebody's own, choices."""
 
 import json
-import types
+from contextlib import closing
 
 import numpy as np
 import pytest
 from motrix_envs import registry as envs
 from motrix_envs.errors import ConfigError
 from motrix_rl import registry as rl
-from motrix_rl.evaluation import evaluate
+from motrix_rl.checkpoint import read_hash
+from motrix_rl.evaluation import derived_seed, evaluate
 from motrix_rl.policy import load_policy
-from motrix_rl.rl_module import Columns, RLModuleSpec
-from motrix_rl.rl_module.frameworks import ppo_module
+from motrix_rl.rl_module import RLModuleSpec
 from motrix_rl.skrl.cfg import PPOCfg
 from motrix_rl.skrl.modules import check_module
 
 OBS = np.random.default_rng(0).normal(0, 2, (9, 4)).astype(np.float32)
-
-
-@pytest.fixture
-def own_module(backend, monkeypatch):
-    """A module of somebody's own, importable as `own_nets:Doubled`."""
-
-    class Doubled(ppo_module(backend)):
-        def _forward_inference(self, batch, **kwargs):
-            return self._twice(super()._forward_inference(batch, **kwargs))
-
-        def _forward_train(self, batch, **kwargs):
-            return self._twice(super()._forward_train(batch, **kwargs))
-
-        def _twice(self, output):
-            return {
-                **output,
-                Columns.ACTION_DIST_INPUTS: output[Columns.ACTION_DIST_INPUTS] * 2,
-            }
-
-    module = types.ModuleType("own_nets")
-    Doubled.__module__, Doubled.__qualname__ = "own_nets", "Doubled"
-    module.Doubled = Doubled
-    monkeypatch.setitem(__import__("sys").modules, "own_nets", module)
-    return Doubled
 
 
 # A module of one's own
@@ -52,6 +28,21 @@ def test_a_module_by_import_string(make_trainer, own_module, backend):
     policy = load_policy(run.path, trusted=("own_nets",))
     assert type(policy.module) is own_module
     assert policy.act(OBS).shape == (9, 1)
+
+
+@pytest.mark.parametrize("rllib", ["skrl", "motrix"])
+def test_scoring_it_leaves_the_training_alone(make_trainer, own_module, backend, rllib):
+    """It acts in its framework, beside the one that is trained."""
+    cls = rl.default.trainer(rllib, backend)
+    runs = [
+        make_trainer(cls=cls, rl_module="own_nets:Doubled", select_episodes=number).train()
+        for number in (0, 3)
+    ]
+    first, second = (read_hash(run.checkpoint_folder("latest")) for run in runs)
+    assert first == second
+    policy = load_policy(runs[1].path, trusted=("own_nets",))
+    with closing(envs.make("cartpole", num_envs=3, seed=derived_seed(1, "select"))) as env:
+        assert runs[1].record["best"]["score"]["return_mean"] == evaluate(env, policy, 3).mean
 
 
 @pytest.mark.parametrize("rllib", ["skrl", "motrix"])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from motrix_envs.errors import ConfigError
 from motrix_rl import registry as rl
 from motrix_rl.cli.command import main
-from motrix_rl.errors import RunError
+from motrix_rl.errors import CheckpointError, RunError
 from motrix_rl.rl_module import RLModuleSpec
 from motrix_rl.runs import Run
 
@@ -19,8 +20,14 @@ _spec = importlib.util.spec_from_file_location("kill_trainings", SCRIPT)
 harness = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(harness)
 
-CHANGES = {"num_envs": 4, "max_env_steps": 4 * 8 * 6, "check_point_interval": 16}
-"""Six rollouts, a checkpoint after every other one."""
+CHANGES = {
+    "num_envs": 4,
+    "max_env_steps": 4 * 8 * 6,
+    "check_point_interval": 16,
+    "learning_rate": 1e-2,
+    "select_episodes": 3,
+}
+"""Six rollouts, a checkpoint after every other one, each scored."""
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +70,7 @@ def test_what_came_after_the_checkpoint_is_cut_off(make_trainer, trainer_class, 
         trainer.train(breaks)
     run = Run.newest(tmp_path)
     assert run.checkpoints() == [64]
-    assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 3
+    assert len((run.path / "metrics.jsonl").read_text().splitlines()) == 3 + 1
     trainer_class.of_run(run).train()
     assert harness.ending(tmp_path) == harness.ending(whole)
 
@@ -135,10 +142,49 @@ def test_another_machine_is_warned_of_and_recorded(make_trainer, trainer_class):
     assert run.record["resumed"][-1]["differs"] == ["cpu"]
 
 
-def test_a_module_given_as_an_object_cannot_be_found_again(make_trainer, trainer_class):
-    run = stopped(make_trainer(**CHANGES, rl_module=RLModuleSpec()), 32)
-    with pytest.raises(RunError, match="was given as an object"):
+OPTIONS = {
+    "fcnet_hiddens": [5],
+    "fcnet_activation": "silu",
+    "vf_share_layers": False,
+    "free_log_std": True,
+    "normalize_observations": True,
+}
+
+
+def test_a_module_given_as_an_object_is_built_again(make_trainer, trainer_class, tmp_path, capsys):
+    """A record cannot hold it, a checkpoint does."""
+    changes = {**CHANGES, "rl_module": RLModuleSpec(model_config_dict=OPTIONS)}
+    make_trainer(**changes).train()
+    expected = harness.ending(tmp_path)
+    shutil.rmtree(Run.newest(tmp_path).path)
+    run = stopped(make_trainer(**changes), 96)
+    assert main(["train", "--resume", str(run.path), "--eval-episodes", "1"]) == 0
+    assert harness.ending(tmp_path) == expected
+    assert "--trust" not in capsys.readouterr().out
+
+
+def test_its_class_must_be_trusted(make_trainer, trainer_class, own_module, tmp_path):
+    changes = {**CHANGES, "rl_module": RLModuleSpec(module_class=own_module)}
+    make_trainer(**changes).train()
+    expected = harness.ending(tmp_path)
+    shutil.rmtree(Run.newest(tmp_path).path)
+    run = stopped(make_trainer(**changes), 96)
+    with pytest.raises(CheckpointError, match="--trust own_nets"):
         trainer_class.of_run(run)
+    trainer = trainer_class.of_run(run, trusted=("own_nets",))
+    assert trainer.trusted == ("own_nets",)
+    trainer.train()
+    assert harness.ending(tmp_path) == expected
+
+
+def test_an_object_that_no_checkpoint_knows(make_trainer, trainer_class, tmp_path):
+    def breaks(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(**CHANGES, rl_module=RLModuleSpec()).train(breaks)
+    with pytest.raises(RunError, match="given as an object, and died before its first"):
+        trainer_class.of_run(Run.newest(tmp_path))
 
 
 def test_skrl_cannot_go_on(backend, make_trainer, trainer_class):
@@ -159,5 +205,7 @@ def test_the_harness_sees_a_difference(whole, tmp_path):
     found = harness.ending(whole)
     (metrics,) = whole.glob("*/*/metrics.jsonl")
     lines = metrics.read_text().splitlines()
+    scores = [row["select/return_mean"] for row in found["metrics"] if "select/return_mean" in row]
+    assert len(scores) == 3 and found["best"][0]["score"]["return_mean"] == max(scores)
     assert [json.loads(line)["env_steps"] for line in lines] == found["events"]
     assert len(found["hash"]) == 64

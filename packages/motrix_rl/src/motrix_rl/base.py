@@ -25,6 +25,9 @@ class BaseRLCfg:
     """Length of the training in steps of single environments, rounded to whole rollouts."""
     check_point_interval: int = 1000
     """Steps of the batch between checkpoints, rounded up to whole rollouts."""
+    select_episodes: int = 16
+    """Episodes on which each checkpoint is scored, so that `best` points at the one with the
+    highest mean return; 0 leaves it out, as does an environment without a time limit."""
     device: str | None = None
     """Device as the framework spells it, `"cpu"` or `"cuda:0"`; None takes its own choice."""
 
@@ -64,6 +67,7 @@ class BaseRLCfg:
             self._require(item.name, small, "must have an absolute value below 2**63")
         for name in ("num_envs", "play_num_envs", "max_env_steps", "check_point_interval"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        self._require("select_episodes", self.select_episodes >= 0, "must not be negative")
         in_range = self.seed is None or 0 <= self.seed < 2**32
         self._require("seed", in_range, "must be in [0, 2**32)")
 

@@ -18,7 +18,7 @@ class CartPolePPO(PPOCfg):
 
     num_envs: int = 512
     max_env_steps: int = 2_000_000
-    check_point_interval: int = 1000
+    check_point_interval: int = 2000
     policy_hidden_layer_sizes: tuple[int, ...] = (32, 32)
     value_hidden_layer_sizes: tuple[int, ...] = (32, 32)
     share_policy_value_features: bool = False

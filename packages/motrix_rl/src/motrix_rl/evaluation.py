@@ -11,6 +11,7 @@ import numpy as np
 from motrix_envs.base import EnvCfg
 from motrix_envs.errors import ConfigError
 from motrix_envs.np.env import NpEnv
+from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
 
 from motrix_rl.policy import Actor
@@ -70,27 +71,8 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 
 def evaluate(env: NpEnv, policy: Actor, episodes: int) -> Evaluation:
-    """Let a policy play whole episodes from fresh starts.
-
-    Every row plays the same number of episodes: taking the first ones to finish would favour
-    short ones. A row that is done with its episodes steps on and is not counted.
-
-    Args:
-        env: The environments; their seed decides the starts.
-        policy: What acts.
-        episodes: At least this many, rounded up to the same number for every row.
-
-    Raises:
-        ConfigError: See `check_episodes`.
-    """
-    check_episodes(episodes, env.cfg)
-    per_row = math.ceil(episodes / env.num_envs)
-    record = _EpisodeRecord(env.num_envs, per_row)
-    state = env.init_state()
-    while not record.complete:
-        state = env.step(policy.act(state.obs, state.done))
-        record.add(state.reward, state.done, state.info["success"])
-    returns, lengths, successes = (array.ravel() for array in record.columns)
+    """Return how good a policy is over whole episodes; see `play_episodes`."""
+    returns, lengths, successes = play_episodes(env, policy, episodes)
     rate = float(successes.mean())
     return Evaluation(
         episodes=returns.size,
@@ -105,6 +87,35 @@ def evaluate(env: NpEnv, policy: Actor, episodes: int) -> Evaluation:
         success_metric=env.success_metric,
         seed=env.seed,
     )
+
+
+def play_episodes(
+    env: NpEnv, policy: Actor, episodes: int, start: NpEnvState | None = None
+) -> tuple[NDArray[np.float64], ...]:
+    """Let a policy play whole episodes from fresh starts.
+
+    Every row plays the same number of episodes: taking the first ones to finish would favour
+    short ones. A row that is done with its episodes steps on and is not counted.
+
+    Args:
+        env: The environments; their seed decides the starts.
+        policy: What acts.
+        episodes: At least this many, rounded up to the same number for every row.
+        start: The environments' state, if all episodes have just begun; None begins them.
+
+    Returns:
+        Returns, lengths in steps, and successes as 0 or 1, (episodes,) each.
+
+    Raises:
+        ConfigError: See `check_episodes`.
+    """
+    check_episodes(episodes, env.cfg)
+    record = _EpisodeRecord(env.num_envs, math.ceil(episodes / env.num_envs))
+    state = env.init_state() if start is None else start
+    while not record.complete:
+        state = env.step(policy.act(state.obs, state.done))
+        record.add(state.reward, state.done, state.info["success"])
+    return tuple(array.ravel() for array in record.columns)
 
 
 def check_episodes(episodes: int, cfg: EnvCfg) -> None:

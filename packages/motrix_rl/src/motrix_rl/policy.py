@@ -69,7 +69,7 @@ class Policy:
 
 def load_policy(
     path: str | Path,
-    which: Which = "latest",
+    which: Which | None = None,
     framework: str | None = None,
     *,
     trusted: Collection[str] = (),
@@ -78,7 +78,7 @@ def load_policy(
 
     Args:
         path: The folder.
-        which: In a run: a step, `"latest"` or `"best"`.
+        which: In a run: a step, `"latest"` or `"best"`; None takes `Run.preferred`.
         framework: Where it is to act: `"numpy"`, `"torch"` or `"jax"`. None takes NumPy where
             that is possible, and otherwise the framework that it was trained in.
         trusted: Further packages from which the module's class may come.
@@ -99,7 +99,7 @@ def warm_start(module: RLModule, path: str | Path, env: NpEnv) -> dict[str, Any]
 
     Args:
         module: What is going to be trained; its networks are those of the policy.
-        path: A run folder or one of its checkpoints.
+        path: A run folder, which means its preferred checkpoint, or one of its checkpoints.
         env: Where it is going to be trained.
 
     Returns:
@@ -111,7 +111,7 @@ def warm_start(module: RLModule, path: str | Path, env: NpEnv) -> dict[str, Any]
         CheckpointError: The checkpoint is damaged.
         StateMismatchError: The networks differ.
     """
-    folder = _checkpoint_folder(Path(path), "latest")
+    folder = _checkpoint_folder(Path(path))
     content = read_module(folder)
     check_contract(_contract_of(content, folder), env)
     module.set_state(state_of(content))
@@ -124,8 +124,10 @@ def with_contract(content: Content, contract: dict[str, Any]) -> Content:
     return Content(document, content.tensors, content.components)
 
 
-def _checkpoint_folder(path: Path, which: Which) -> Path:
-    return path if is_checkpoint(path) else Run.open(path).checkpoint_folder(which)
+def _checkpoint_folder(path: Path, which: Which | None = None) -> Path:
+    if is_checkpoint(path):
+        return path
+    return Run.open(path).checkpoint_folder(which)
 
 
 def _contract_of(content: Content, folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from motrix_envs.base import describe_fields
@@ -13,13 +13,16 @@ from motrix_envs.np.env import NpEnv
 
 from motrix_rl.atomic import disk_errors, plain
 from motrix_rl.base import BaseRLCfg
-from motrix_rl.checkpoint import Checkpoint
+from motrix_rl.checkpoint import Checkpoint, read_module
 from motrix_rl.errors import RunError
 from motrix_rl.host import describe_host
-from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module import RLModule, RLModuleSpec
 from motrix_rl.rl_module.checkpointable import state_of
 from motrix_rl.runs import Run
 from motrix_rl.training_log import EVENTS
+
+_SPEC = "rl_module."
+"""What the fields of a module that was given as an object begin with, in a record."""
 
 _RELIES_ON = ("python", "platform", "cpu", "threads", "versions")
 """Parts of `describe_host` that the same numbers rely on."""
@@ -34,25 +37,39 @@ def recordable(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int | float) else str(value)
 
 
-def recorded_cfg(run: Run, max_env_steps: int | None = None) -> dict[str, Any]:
+def recorded_cfg(
+    run: Run, max_env_steps: int | None = None, trusted: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the configuration of a run as overrides of its preset.
 
     Args:
         run: The run.
         max_env_steps: Another length of the training.
+        trusted: Further packages from which the class of its module may come.
 
     Raises:
-        RunError: The record has none, or its module was given as an object.
+        RunError: The record has none, or nothing says what its module was.
+        CheckpointError: The class of its module must not be loaded.
     """
     cfg = run.record.get("rl")
     if not isinstance(cfg, dict):
         raise RunError(f"{run.path / 'run.json'} has no configuration 'rl': it was edited.")
-    if any(name.startswith("rl_module.") for name in cfg):
+    named = {name: value for name, value in cfg.items() if not name.startswith(_SPEC)}
+    if len(named) < len(cfg):
+        named["rl_module"] = _spec_of(run, trusted)
+    return named if max_env_steps is None else {**named, "max_env_steps": max_env_steps}
+
+
+def _spec_of(run: Run, trusted: Collection[str]) -> RLModuleSpec:
+    """Return the recipe of a module that was given as an object: its checkpoint has it."""
+    steps = run.checkpoints()
+    if not steps:
         raise RunError(
-            f"{run.path} trains a module that was given as an object, which a record cannot bring "
-            "back: name a class, package.module:Class, in trainings that are to go on"
+            f"{run.path} trains a module that was given as an object, and died before its first "
+            "checkpoint, which would know that object: start a new run"
         )
-    return cfg if max_env_steps is None else {**cfg, "max_env_steps": max_env_steps}
+    content = read_module(run.checkpoint_folder(steps[-1]))
+    return RLModuleSpec.from_module(RLModule.from_content(content, trusted=trusted))
 
 
 def require_more(run: Run, cfg: BaseRLCfg) -> None:
@@ -82,10 +99,10 @@ def latest_checkpoint(run: Run) -> Checkpoint | None:
 
 
 def go_back(run: Run, checkpoint: Checkpoint | None, module: RLModule, env: NpEnv) -> None:
-    """Bring module, environments and logs to where they were at a checkpoint.
+    """Bring module, environments, logs and `best` to where they were at a checkpoint.
 
     Args:
-        run: The run; without a checkpoint its logs are emptied.
+        run: The run; without a checkpoint its logs are emptied and it has no best one.
         checkpoint: One of its checkpoints.
         module: As the run's configuration builds it.
         env: As the run's configuration builds them, not yet started.
@@ -94,14 +111,17 @@ def go_back(run: Run, checkpoint: Checkpoint | None, module: RLModule, env: NpEn
         ConfigError: The environment is configured in another way than it was.
         StateMismatchError: The module's networks are not those of the checkpoint.
         SnapshotError: The environments cannot go on from it.
-        RunError: The logs cannot be cut.
+        RunError: The disk refuses.
     """
     _require_same_env(run, env)
     if checkpoint is not None:
         module.set_state(state_of(checkpoint.module))
         snapshot = {k: v for k, v in checkpoint.env.items() if not k.startswith("log/")}
         env.restore(snapshot)
-    cut_logs(run, {} if checkpoint is None else checkpoint.state["logs"])
+    state = {"logs": {}, "best": None} if checkpoint is None else checkpoint.state
+    cut_logs(run, state["logs"])
+    if "best" in state:  # else no checkpoint was scored, and the pointer is somebody else's
+        _set_best(run, state["best"])
 
 
 def cut_logs(run: Run, lengths: Mapping[str, int]) -> None:
@@ -117,6 +137,13 @@ def cut_logs(run: Run, lengths: Mapping[str, int]) -> None:
                 os.truncate(file, lengths[file.name])
             else:
                 file.unlink()
+
+
+def _set_best(run: Run, best: Mapping[str, Any] | None) -> None:
+    if best is None:
+        run.forget_best()
+    else:
+        run.mark_best(**best)
 
 
 def note_resumption(run: Run, env_steps: int, compute: dict[str, Any], max_env_steps: int) -> None:

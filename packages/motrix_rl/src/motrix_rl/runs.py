@@ -6,7 +6,8 @@
         checkpoints/     one folder per step (`motrix_rl.checkpoint`)
         latest, best     a step each, as text
 
-`best` is absent until an evaluation chose it.
+`best` is absent until an evaluation chose it. While a process trains here, it holds the lock
+(`motrix_rl.lock`).
 """
 
 from __future__ import annotations
@@ -235,8 +236,25 @@ class Run:
             RunError: There is no such checkpoint, or the disk refuses.
         """
         self._require(step)
-        self.update(best={"step": step, "score": dict(score), "time": _iso(datetime.now(UTC))})
+        self.update(best={"step": step, "score": dict(score)})
         self._point("best", step)
+
+    def forget_best(self) -> None:
+        """Let no checkpoint be the best one, until the next `mark_best`.
+
+        Raises:
+            RunError: The disk refuses.
+        """
+        if self._record.get("best") is not None:
+            self.update(best=None)
+        file = self._path / "best"
+        with disk_errors(file, RunError):
+            file.unlink(missing_ok=True)
+
+    @property
+    def preferred(self) -> str:
+        """The checkpoint that stands for the run: `"best"`, or `"latest"` where none was chosen."""
+        return "best" if (self._path / "best").is_file() else "latest"
 
     def load(self, which: Which = "latest") -> Checkpoint:
         """Read and verify a checkpoint.
@@ -251,19 +269,23 @@ class Run:
         except CheckpointError as cause:
             raise CheckpointError(f"{cause} {self._existing()}") from cause
 
-    def checkpoint_folder(self, which: Which = "latest") -> Path:
-        """Return the folder of a checkpoint, for `read_checkpoint` and `read_policy`.
+    def checkpoint_folder(self, which: Which | None = "latest") -> Path:
+        """Return the folder of a checkpoint, for `read_checkpoint`; see `step`."""
+        return self._step_folder(self.step(which))
+
+    def step(self, which: Which | None = None) -> int:
+        """Return the step of a checkpoint; None takes the preferred one.
 
         Raises:
             RunError: There is no such checkpoint; the message names those that exist.
         """
-        text = str(which)
+        text = str(self.preferred if which is None else which)
         if text in _POINTERS:
-            return self._step_folder(self._require(self._pointed(text), text))
+            return self._require(self._pointed(text), text)
         if not re.fullmatch(_STEP, text):
             asked = f"no checkpoint {text!r} in {self._path}: name a step, 'latest' or 'best'."
             raise RunError(f"{asked} {self._existing()}")
-        return self._step_folder(self._require(int(text)))
+        return self._require(int(text))
 
     def _step_folder(self, step: int) -> Path:
         return self._path / "checkpoints" / str(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
@@ -17,8 +18,10 @@ from motrix_rl.checkpoint import Checkpoint, module_tensors
 from motrix_rl.contract import contract
 from motrix_rl.policy import with_contract
 from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module.folders import Content
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.runs import Run, Status
+from motrix_rl.selection import Selection, better
 from motrix_rl.training_log import Progress, TrainingLog
 
 OnProgress = Callable[[Progress], None]
@@ -56,6 +59,7 @@ class Session:
         stop: Set by whoever wants a checkpoint and an end at the next end of a rollout.
         on_progress: Called after every update.
         resumed: The checkpoint from which the training goes on; None starts a new one.
+        selection: What scores checkpoints, so that the run knows its best one; None leaves it out.
 
     Attributes:
         resumed: As given.
@@ -71,6 +75,7 @@ class Session:
         stop: Event,
         on_progress: OnProgress | None = None,
         resumed: Checkpoint | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self._run = run
         self._env = env
@@ -80,9 +85,12 @@ class Session:
         self._on_progress = on_progress
         self._log = TrainingLog(run, cfg.num_envs, cfg.max_batch_env_steps * cfg.num_envs)
         self.resumed = resumed
+        self._selection = selection
+        self._best: dict[str, Any] | None = None
         self.batch_steps = 0
         self._env_steps = 0
         if resumed is not None:
+            self._best = resumed.state.get("best")
             self.batch_steps = resumed.state["counters"]["batch_steps"]
             self._env_steps = resumed.state["counters"]["env_steps"]
             self._log.restore(resumed.env, resumed.state["logs"], self._env_steps)
@@ -116,10 +124,22 @@ class Session:
         self._env_steps = batch_steps * self._cfg.num_envs
         self._report(scalars)
         stopping = self._stop.is_set() and not self.done
-        if self.done or stopping or batch_steps % self._cfg.checkpoint_steps == 0:
-            self._save(learned())
+        if stopping or self._checkpoint_due:
+            self._select(self._save(learned()))
         if stopping:
             raise TrainingStopped
+
+    def catch_up(self) -> None:
+        """Score the checkpoint from which the training goes on: its log ends just before that.
+
+        The checkpoint of a stop is not scored again, as an uninterrupted training has none there.
+        """
+        if self.resumed is not None and self._checkpoint_due:
+            self._select(self.resumed.module)
+
+    @property
+    def _checkpoint_due(self) -> bool:
+        return self.done or self.batch_steps % self._cfg.checkpoint_steps == 0
 
     def _report(self, scalars: Mapping[str, Any]) -> None:
         self._log.track(dict(scalars))
@@ -128,7 +148,8 @@ class Session:
         if self._on_progress:
             self._on_progress(progress)
 
-    def _save(self, learned: Learned) -> None:
+    def _save(self, learned: Learned) -> Content:
+        """Write a checkpoint, and return its policy."""
         content = self._module.to_content()
         self._require_finite(dict(module_tensors(content)))
         self._require_finite(learned.learner)
@@ -141,9 +162,34 @@ class Session:
             module=with_contract(content, contract(self._env)),
             learner=learned.learner,
             env={**self._env.snapshot(), **self._log.state()},
-            state={**learned.state, "counters": counters, "logs": self._log.offsets()},
+            state={
+                **learned.state,
+                **({} if self._selection is None else {"best": self._best}),
+                "counters": counters,
+                "logs": self._log.offsets(),
+            },
         )
         self._run.save(self._env_steps, checkpoint)
+        return checkpoint.module
+
+    def _select(self, policy: Content) -> None:
+        """Score the policy of a checkpoint that is safe, and point `best` at it if it is better.
+
+        What is known of it so far is in no checkpoint but the next one: a training that dies
+        anywhere in here, and resumes, does it again.
+        """
+        if self._selection is None:
+            return
+        begun = time.perf_counter()
+        score = self._selection.score(policy)
+        self._log.add_row(
+            self._env_steps,
+            {f"select/{name}": value for name, value in score.items()}
+            | {"time/select_seconds": time.perf_counter() - begun},
+        )
+        if better(score, self._best):
+            self._best = {"step": self._env_steps, "score": score}
+            self._run.mark_best(**self._best)
 
     def _require_finite(self, values: Mapping[str, Any]) -> None:
         for name, value in values.items():

@@ -8,7 +8,7 @@ import random
 import secrets
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -25,6 +25,7 @@ from motrix_rl import profiling, registry
 from motrix_rl.checkpoint import Checkpoint
 from motrix_rl.contract import check_contract
 from motrix_rl.evaluation import derived_seed
+from motrix_rl.lock import training_lock
 from motrix_rl.policy import load_policy, warm_start
 from motrix_rl.profiling import Profile
 from motrix_rl.resume import (
@@ -37,6 +38,7 @@ from motrix_rl.resume import (
 )
 from motrix_rl.rl_module import RLModule
 from motrix_rl.runs import Run
+from motrix_rl.selection import MOST_ENVS, Selection
 from motrix_rl.session import OnProgress, Session
 
 
@@ -126,7 +128,10 @@ class Trainer(ABC):
         """Refuse what this backend cannot do; raises ConfigError."""
 
     def seeded(self, seed: int) -> AbstractContextManager[None]:
-        """Seed the framework for a while, and leave it as it was found."""
+        """Seed the framework for a while, and leave it as it was found.
+
+        A training is such a block, and so is each evaluation of a checkpoint inside of it.
+        """
         return nullcontext()
 
     def describe_compute(self) -> dict[str, Any]:
@@ -147,7 +152,11 @@ class Trainer(ABC):
 
     @classmethod
     def of_run(
-        cls, run: Run, max_env_steps: int | None = None, enable_render: bool = False
+        cls,
+        run: Run,
+        max_env_steps: int | None = None,
+        enable_render: bool = False,
+        trusted: Collection[str] = (),
     ) -> Self:
         """Return a trainer that goes on with a run where its last checkpoint left it.
 
@@ -155,11 +164,14 @@ class Trainer(ABC):
             run: A run of this trainer, stopped, killed, failed or finished.
             max_env_steps: Another length of the training; None keeps the run's own.
             enable_render: See the class.
+            trusted: Further packages from which the class of the run's module may come, where that
+                was given as an object and not by its name.
 
         Raises:
             ConfigError: This kind of trainer cannot do that, or the configuration is no longer
                 valid.
-            RunError: The run is at its end already.
+            RunError: The run is at its end already, or nothing says what its module was.
+            CheckpointError: The class of its module must not be loaded.
         """
         if not cls.resumable:
             raise ConfigError(
@@ -173,7 +185,7 @@ class Trainer(ABC):
             record["env"],
             record.get("sim_backend"),
             enable_render,
-            recorded_cfg(run, max_env_steps),
+            recorded_cfg(run, max_env_steps, trusted),
             env_cfg_override={name: record["env_cfg"][name] for name in changed},
             runs_root=run.path.parent.parent,
             init_from=lineage.get("init_from"),
@@ -190,7 +202,7 @@ class Trainer(ABC):
 
         Raises:
             ConfigError: The environment cannot be trained in with this configuration.
-            RunError: The run folder or its logs cannot be written.
+            RunError: The run folder or its logs cannot be written, or another process trains in it.
             CheckpointError: A checkpoint cannot be written, in which case the ones before it are
                 whole; or the policy of `init_from` cannot be read or does not fit.
             DivergedError: A loss or a weight is no longer finite.
@@ -203,10 +215,15 @@ class Trainer(ABC):
                 self._drawn(env) as self.renderer,
             ):
                 module = self.build_module(env, derived_seed(seed, "weights"))
-                run, start = self._begin(env, module, seed)
-                watch = Session(run, env, module, self.cfg, self._stop, on_progress, start)
-                self._take_times(env, watch)
-                with watch as session:
+                with (
+                    self._selecting(env, module, seed) as selection,
+                    self._begun(env, module, seed) as (run, start),
+                    Session(
+                        run, env, module, self.cfg, self._stop, on_progress, start, selection
+                    ) as session,
+                ):
+                    self._take_times(env, session)
+                    session.catch_up()
                     self.learn(env, module, session)
         finally:
             self._stop.clear()
@@ -284,16 +301,37 @@ class Trainer(ABC):
         with contextlib.closing(NpRenderer(env)) as renderer:
             yield renderer
 
-    def _begin(self, env: NpEnv, module: RLModule, seed: int) -> tuple[Run, Checkpoint | None]:
-        """Return a new run, or the one to go on with and its last checkpoint, if it has one."""
-        start = None if self._resume is None else latest_checkpoint(self._resume)
-        lineage = None if start is not None else self._inherit(module, env)
-        if self._resume is None:
-            return self._create_run(env, seed, lineage), None
-        go_back(self._resume, start, module, env)
+    @contextmanager
+    def _selecting(self, env: NpEnv, module: RLModule, seed: int) -> Iterator[Selection | None]:
+        """Open what scores checkpoints, or nothing where no checkpoint can be the best."""
+        episodes = self.cfg.select_episodes
+        if not episodes or env.cfg.max_episode_steps is None:
+            yield None
+            return
+        with self._open_env(min(episodes, MOST_ENVS), seed, "select") as held_out:
+            yield Selection(held_out, module, episodes, lambda: self._all_seeded(seed))
+
+    @contextmanager
+    def _begun(
+        self, env: NpEnv, module: RLModule, seed: int
+    ) -> Iterator[tuple[Run, Checkpoint | None]]:
+        """Give a new run, or the one to go on with and its last checkpoint, if it has one."""
+        run, start = self._resume, None
+        if run is None:
+            run = self._create_run(env, seed, self._inherit(module, env))
+        with training_lock(run):
+            if self._resume is not None:
+                start = self._go_back(run, env, module)
+            yield run, start
+
+    def _go_back(self, run: Run, env: NpEnv, module: RLModule) -> Checkpoint | None:
+        start = latest_checkpoint(run)
+        if start is None:
+            self._inherit(module, env)
+        go_back(run, start, module, env)
         steps = 0 if start is None else start.state["counters"]["env_steps"]
-        note_resumption(self._resume, steps, self.describe_compute(), self.cfg.max_env_steps)
-        return self._resume, start
+        note_resumption(run, steps, self.describe_compute(), self.cfg.max_env_steps)
+        return start
 
     def _inherit(self, module: RLModule, env: NpEnv) -> dict[str, Any] | None:
         """Give the module the weights of another run, if asked to; return the lineage."""

@@ -155,11 +155,19 @@ class TrainingLog:
         row |= {tag: float(np.mean(values)) for tag, values in self._scalars.items()}
         progress = self._progress(env_steps)
         row["time/env_steps_per_second"] = progress.steps_per_second
-        self._events.add(env_steps, row)
-        self._run.append_metrics({"env_steps": env_steps, **row})
+        self.add_row(env_steps, row)
         self._spans.clear()
         self._scalars.clear()
         return progress
+
+    def add_row(self, env_steps: int, row: Mapping[str, float]) -> None:
+        """Write numbers by tag at once.
+
+        Raises:
+            RunError: The disk refuses.
+        """
+        self._events.add(env_steps, row)
+        self._run.append_metrics({"env_steps": env_steps, **row})
 
     def _progress(self, env_steps: int) -> Progress:
         now, (then, before) = time.perf_counter(), self._last

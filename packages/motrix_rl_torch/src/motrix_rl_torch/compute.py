@@ -58,12 +58,13 @@ class TorchCompute(Trainer):
         """Refuse a device that torch does not have."""
         super().check_cfg()
         self.device = find_device(self.cfg.device)
+        asked = "OMP_NUM_THREADS" in os.environ
+        self.update_threads = torch.get_num_threads() if asked else ROLLOUT_THREADS
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Seed torch on all devices, and keep it to one thread outside of updates."""
         threads = torch.get_num_threads()
-        self.update_threads = threads if "OMP_NUM_THREADS" in os.environ else 1
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(seed)
             torch.set_num_threads(ROLLOUT_THREADS)

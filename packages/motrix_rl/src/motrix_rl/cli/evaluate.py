@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from rich.table import Table
 
 from motrix_rl import evaluation
 from motrix_rl.cli.trained import env_and_policy, open_run
+from motrix_rl.errors import RunError
 from motrix_rl.evaluation import Evaluation, derived_seed
-from motrix_rl.runs import Run
+from motrix_rl.runs import Run, Which
 
 MOST_ENVS = 256
 
@@ -25,8 +26,8 @@ MOST_ENVS = 256
 class EvalOptions:
     """Evaluate a trained policy without noise, on starts that training never used."""
 
-    checkpoint: str = "latest"
-    """Which checkpoint: latest, best, or its number of steps."""
+    checkpoint: str | None = None
+    """Which one: best, latest, or its number of steps; by default best, latest if there is none."""
     episodes: int = 256
     """Number of episodes."""
     num_envs: int | None = None
@@ -48,9 +49,10 @@ class EvalOptions:
 def evaluate(argv: list[str]) -> int:
     """Evaluate a run from the command line; return the exit code."""
     run, options, changes = open_run("eval", argv, EvalOptions)
+    step = run.step(options.checkpoint)
     result = evaluate_run(
         run,
-        checkpoint=options.checkpoint,
+        checkpoint=step,
         episodes=options.episodes,
         num_envs=options.num_envs,
         seed=options.seed,
@@ -60,16 +62,17 @@ def evaluate(argv: list[str]) -> int:
         trusted=options.trust,
     )
     if options.json:
-        print(json.dumps({"run": str(run.path), **result.to_dict()}, indent=2))
+        place = {"run": str(run.path), "checkpoint": step}
+        print(json.dumps({**place, **result.to_dict()}, indent=2))
     else:
-        show(result, run)
+        show(result, run, step)
     return 0
 
 
 def evaluate_run(
     run: Run,
     *,
-    checkpoint: str = "latest",
+    checkpoint: Which | None = None,
     episodes: int = 256,
     num_envs: int | None = None,
     seed: int | None = None,
@@ -79,6 +82,17 @@ def evaluate_run(
     trusted: tuple[str, ...] = (),
 ) -> Evaluation:
     """Evaluate a checkpoint of a run in the environment it was trained in.
+
+    Args:
+        run: The run.
+        checkpoint: A step, "latest" or "best"; None takes `Run.preferred`.
+        episodes: How many, at least.
+        num_envs: Environments that step together; None takes one for each episode, up to 256.
+        seed: Key of the starts; None derives it from the run's.
+        sim_backend: Physics engine; None takes that of the training.
+        env_changes: Further changes of the environment's configuration.
+        framework: See `load_policy`.
+        trusted: See `load_policy`.
 
     Raises:
         MotrixError: The checkpoint cannot be read or does not fit, or a number is out of range.
@@ -99,14 +113,15 @@ def evaluate_run(
         return evaluation.evaluate(env, policy, episodes)
 
 
-def show(result: Evaluation, run: Run) -> None:
-    """Print an evaluation as a table."""
+def show(result: Evaluation, run: Run, step: int) -> None:
+    """Print the evaluation of a checkpoint as a table."""
     low, high = result.interval
     least, most = (100 * share for share in result.success_interval)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows = {
         "environment": run.record["env"],
         "run": str(run.path),
+        "checkpoint": f"{step:,} steps{_pointed_at(run, step)}",
         "episodes": f"{result.episodes}",
         "return": f"{result.mean:.1f}   95 % interval {low:.1f} to {high:.1f}",
         "spread": f"{result.lowest:.1f} to {result.highest:.1f}, deviation {result.std:.1f}",
@@ -117,3 +132,12 @@ def show(result: Evaluation, run: Run) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     Console(highlight=False).print(table)
+
+
+def _pointed_at(run: Run, step: int) -> str:
+    """Say whether a checkpoint is the best or the latest one, or both."""
+    names = []
+    for name in ("best", "latest"):
+        with suppress(RunError):
+            names += [name] if run.step(name) == step else []
+    return f" ({', '.join(names)})" if names else ""

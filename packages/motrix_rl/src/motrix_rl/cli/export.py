@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from motrix_rl.cli.options import parse, subject
-from motrix_rl.cli.trained import env_and_policy, find_run
+from motrix_rl.cli.trained import env_and_policy, find_trained
 from motrix_rl.export import FORMATS, ExportedPolicy, export_module
 
 
@@ -17,8 +17,8 @@ class ExportOptions:
 
     format: Literal["onnx", "torch", "stablehlo"] = "onnx"
     """Kind of file: for onnxruntime, for torch.export, or for JAX."""
-    checkpoint: str = "latest"
-    """Which checkpoint: latest, best, or its number of steps."""
+    checkpoint: str | None = None
+    """Which one: best, latest, or its number of steps; by default best, latest if there is none."""
     out: Path | None = None
     """The file; by default export/policy with the format's suffix, in the run's folder."""
     trust: tuple[str, ...] = ()
@@ -31,9 +31,10 @@ def export(argv: list[str]) -> int:
     """Export a policy from the command line; return the exit code."""
     target, rest = subject("export", "a run or an environment RUN|ENV", argv, ExportOptions)
     options, _ = parse(ExportOptions, rest, prog=f"motrix export {target}")
-    run = find_run(target, options.runs)
+    run, step = find_trained(target, options.runs)
+    which = step if options.checkpoint is None else options.checkpoint
     # The environment is there for the contract: a policy that no longer fits is not handed out.
-    env, policy = env_and_policy(run, options.checkpoint, num_envs=1, trusted=options.trust)
+    env, policy = env_and_policy(run, which, num_envs=1, trusted=options.trust)
     env.close()
     out = options.out or run.path / "export" / f"policy{FORMATS[options.format].suffix}"
     show(export_module(policy.module, out, options.format, policy.contract))

@@ -61,6 +61,8 @@ class ResumeOptions:
 
     to_steps: int | None = None
     """Another length of the whole training, in steps of single environments."""
+    trust: tuple[str, ...] = ()
+    """Further packages from which a module's class may come that was given as an object."""
     render: bool = False
     """Draw the environments while they train."""
     profile: bool = False
@@ -121,7 +123,7 @@ def resume(argv: list[str]) -> int:
     kind = registry.default.trainer(
         run.record["rllib"], run.record["backend"], run.record.get("algo")
     )
-    trainer = kind.of_run(run, options.to_steps, options.render)
+    trainer = kind.of_run(run, options.to_steps, options.render, options.trust)
     steps = run.checkpoints()
     print(f"goes on from step {steps[-1]:,} of {run.path}" if steps else f"begins {run.path} anew")
     return _run(trainer, options.eval_episodes, options.profile)
@@ -139,10 +141,11 @@ def _run(trainer: Any, eval_episodes: int, profile: bool) -> int:
     if profile:
         show_profile(trainer.profile, cfg)
     if eval_episodes:
-        result = evaluate_run(run, episodes=eval_episodes, trusted=trainer.trusted)
-        run.update(evaluation=result.to_dict())
+        step = run.step()
+        result = evaluate_run(run, checkpoint=step, episodes=eval_episodes, trusted=trainer.trusted)
+        run.update(evaluation={"checkpoint": step, **result.to_dict()})
         print()
-        show(result, run)
+        show(result, run, step)
     _say_next(run, trainer.trusted, kind.resumable)
     return 0
 

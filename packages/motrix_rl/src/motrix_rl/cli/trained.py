@@ -11,10 +11,11 @@ from motrix_envs import registry as envs
 from motrix_envs._overrides import apply_overrides
 from motrix_envs.np.env import NpEnv
 
+from motrix_rl.checkpoint import is_checkpoint
 from motrix_rl.cli.options import parse, peek, subject
 from motrix_rl.contract import check_contract
 from motrix_rl.policy import Policy, load_policy
-from motrix_rl.runs import Run
+from motrix_rl.runs import Run, Which
 
 T = TypeVar("T")
 
@@ -25,15 +26,17 @@ def open_run(command: str, argv: list[str], kind: type[T]) -> tuple[Run, T, dict
     Args:
         command: Name of the command.
         argv: The arguments, RUN|ENV first.
-        kind: Dataclass of the command's own options.
+        kind: Dataclass of the command's own options, `checkpoint` among them.
     """
     target, rest = subject(command, "a run or an environment RUN|ENV", argv, kind)
-    run = find_run(target, runs_root(rest))
+    run, step = find_trained(target, runs_root(rest))
     name = run.record["env"]
     cfg = envs.default.default_cfg(name)
     apply_overrides(cfg, trained_changes(run), f"environment '{name}'")
-    options, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
-    return run, options, changes["env"]
+    parsed, changes = parse(kind, rest, prog=f"motrix {command} {target}", env=cfg)
+    options: Any = parsed
+    options.checkpoint = step if options.checkpoint is None else options.checkpoint
+    return run, parsed, changes["env"]
 
 
 def runs_root(argv: list[str]) -> Path:
@@ -56,6 +59,14 @@ def find_run(target: str, root: Path) -> Run:
     return Run.newest(root, target)
 
 
+def find_trained(target: str, root: Path) -> tuple[Run, str | None]:
+    """Return the run that a target names, and the step if it is one of its checkpoints."""
+    if os.path.isdir(target) and is_checkpoint(Path(target)):  # noqa: PTH112 - no raise
+        folder = Path(target).resolve()
+        return Run.open(folder.parents[1]), folder.name
+    return find_run(target, root), None
+
+
 def trained_changes(run: Run) -> dict[str, Any]:
     """Return what the user changed of the environment's configuration for this run."""
     names = run.record.get("origins", {}).get("env_cfg", {})
@@ -64,7 +75,7 @@ def trained_changes(run: Run) -> dict[str, Any]:
 
 def env_and_policy(
     run: Run,
-    checkpoint: str,
+    checkpoint: Which | None,
     num_envs: int,
     seed: int | None = None,
     sim_backend: str | None = None,

@@ -68,8 +68,8 @@ class ViewOptions(WatchOptions):
 class PlayOptions(WatchOptions):
     """Let a policy act without noise, in real time; as a video where there is no display."""
 
-    checkpoint: str = "latest"
-    """Which checkpoint: latest, best, or its number of steps."""
+    checkpoint: str | None = None
+    """Which one: best, latest, or its number of steps; by default best, latest if there is none."""
     backend: str | None = None
     """Where the policy acts: numpy, torch or jax; by default NumPy where that is possible."""
     trust: tuple[str, ...] = ()
@@ -114,7 +114,8 @@ def record(argv: list[str]) -> int:
     """Write a video of a policy; return the exit code."""
     env, act, options, run = _trained("record", argv, RecordOptions)
     with closing(env):
-        out = options.out or run.path / "videos" / f"{options.checkpoint}.mp4"
+        name = run.preferred if options.checkpoint is None else options.checkpoint
+        out = options.out or run.path / "videos" / f"{name}.mp4"
         _record(env, act, options, out, options.sheet)
     return 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from motrix_envs.np.env import NpEnv
 
-from motrix_rl.rl_module import RLModule
+from motrix_rl.rl_module import RLModule, RLModuleSpec
+from motrix_rl.rl_module.class_paths import allowed_packages
 from motrix_rl.skrl.modules import build_module, check_module, module_spec
 from motrix_rl.trainer import Trainer
 
@@ -14,10 +15,14 @@ class PPOTrainer(Trainer):
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        """Where the module comes from, if it was named by an import string."""
+        """Where the module comes from, if it was named by an import string or given as a spec."""
         choice = self.cfg.rl_module
-        named = isinstance(choice, str) and ":" in choice
-        return (choice.partition(":")[0],) if named else ()
+        if isinstance(choice, str) and ":" in choice:
+            return (choice.partition(":")[0],)
+        if isinstance(choice, RLModuleSpec) and choice.module_class is not None:
+            module = choice.module_class.__module__
+            return () if module.partition(".")[0] in allowed_packages() else (module,)
+        return ()
 
     def check_cfg(self) -> None:
         """Refuse a module that is not there; see `Trainer.check_cfg`."""

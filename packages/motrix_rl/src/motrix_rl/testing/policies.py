@@ -19,8 +19,8 @@ class PolicyTests(BackendCase):
     """One test for each promise about a policy."""
 
     def policy(self) -> Policy:
-        """Return the saved policy, read anew."""
-        return load_policy(self.trained().run.path, trusted=self._its_packages())
+        """Return the policy that was saved last, read anew."""
+        return load_policy(self.trained().run.path, "latest", trusted=self._its_packages())
 
     def _its_packages(self) -> tuple[str, ...]:
         return (type(self.trained().trainer.module).__module__.split(".")[0],)
@@ -86,7 +86,7 @@ class PolicyTests(BackendCase):
         run, trainer = self.trained().run, self.trainer(self.folder(), self.options())
         with self.opened(self.cfg().num_envs) as env:
             module = trainer.build_module(env, derived_seed(2, "weights"))
-            warm_start(module, run.path, env)
+            warm_start(module, run.checkpoint_folder("latest"), env)
         actions, _ = module.act(self.observations(), deterministic=True)
         expected = self._acts(self.policy(), self.observations())
         difference = np.abs(np.asarray(actions, np.float64) - expected).max()

@@ -47,6 +47,16 @@ class RepetitionTests(BackendCase):
             "in learn() from derived_seed(env.seed, ...). (Or `tiny` is too tiny to learn from.)"
         )
 
+    def test_scoring_checkpoints_leaves_the_training_alone(self) -> None:
+        """With and without `select_episodes` the same seed gives the same checkpoint."""
+        scored = self._hash(self.trained())
+        alone = self._hash(self.train(select_episodes=0))
+        assert scored == alone, (
+            f"seed 1 gives {scored[:12]}, and {alone[:12]} where no checkpoint is scored: another "
+            "module of the same class is built and acts, so keep nothing that both would share in "
+            "modules or classes, and let seeded() give back your framework's global generators"
+        )
+
     def test_global_randomness_is_left_alone(self) -> None:
         """A training leaves `random` and `numpy.random` as it found them."""
         assert self.trained().global_randomness_kept, (
