@@ -129,6 +129,20 @@ def test_train_then_eval(capsys, tmp_path):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("rllib", ["motrix", "skrl"])
+def test_a_profile_says_where_the_time_went(rllib, capsys, tmp_path):
+    options = ["--rllib", rllib, "--runs", str(tmp_path), "--eval-episodes", "0", "--profile"]
+    assert run("train", "cartpole", "--backend", "torch", *TINY, *options) == 0
+    printed = capsys.readouterr().out
+    assert "environment steps per second" in printed
+    shares = [line.split() for line in printed.splitlines() if "%" in line]
+    parts = {words[0]: float(words[2].rstrip("%")) for words in shares}
+    assert {"physics", "environment", "logging"} < parts.keys()
+    assert ("learning" in parts) == (rllib == "motrix")
+    assert sum(parts.values()) == pytest.approx(100, abs=1)
+
+
+@pytest.mark.torch
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_which_checkpoint_is_evaluated(capsys, tmp_path):
     """The best one, wherever none is named; and it is said which one that was."""
