@@ -1,0 +1,1 @@
+"""The classics of the DeepMind Control Suite: same observations, rewards, times and starts."""
