@@ -52,9 +52,17 @@ class SuitePPO(PPOCfg):
 @rlcfg("pendulum")
 @dataclass
 class PendulumPPO(SuitePPO):
-    """Pays nothing until the pendulum is up, so that the first swing has to be found by chance."""
+    """Pays nothing until the pendulum is up: many small updates, and noise that does not die down.
 
-    max_env_steps: int = 5_000_000
+    Few of the first episodes earn anything, so that noise has to find the rest.
+    """
+
+    num_envs: int = 64
+    max_env_steps: int = 10_000_000
+    mini_batches: int = 8
+    discount_factor: float = 0.995
+    learning_rate: float = 1e-3
+    entropy_loss_scale: float = 0.01
 
 
 @rlcfg("dm-cartpole-balance")
