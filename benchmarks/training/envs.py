@@ -19,12 +19,18 @@ class Timed(NpEnv):
     """Mixed in before an environment. Its one watch belongs to the process, as does the training.
 
     Every tool calls `step` once for each step of the batch, so a clock here is the same for all.
+    What steps first is trained in; others of the same kind are a tool's own business.
     """
 
     watch: ClassVar[Watch]
+    _trained: ClassVar[NpEnv | None] = None
 
     def step(self, actions: NDArray[Any]) -> NpEnvState:
         """See `NpEnv.step`."""
+        if Timed._trained is None:
+            Timed._trained = self
+        if self is not Timed._trained:
+            return super().step(actions)
         Timed.watch.enter(self)
         state = super().step(actions)
         Timed.watch.leave(self, state)
