@@ -29,7 +29,7 @@ CHUNK = 4096
 SMALLEST = 1024
 """Rows below which a thread of their own costs more than it saves."""
 
-PAYS_BACK = 4e12
+PAYS_BACK = 2e13
 """Floating-point operations of a training from which on compiling takes less than it saves.
 
 docs/performance.md has the measurement.
