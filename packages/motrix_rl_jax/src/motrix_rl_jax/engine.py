@@ -28,6 +28,9 @@ Tree = Any
 CHUNK = 2048
 """Rows of a mini-batch that are worked out at once on a CPU: activations stay in its caches."""
 
+UNROLL = 4
+"""Chunks of one turn of the compiled loop: XLA works on them side by side."""
+
 
 class GivenOps(GivenNoise, Ops):
     """JAX with given noise."""
@@ -37,6 +40,13 @@ class Trainer(JaxCompute, EngineTrainer):
     """Trains with Motrix's own PPO in JAX; see `EngineTrainer` and `JaxCompute`."""
 
     backend: ClassVar[str] = "jax"
+
+    def logits(self, module: RLModule, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `EngineTrainer`; compiled as a whole, not operation by operation."""
+        assert isinstance(module, FlaxRLModule)  # `check_module` saw to it
+        forward = jax.jit(module.functional("inference"))
+        output = forward(module.variables, {Columns.OBS: obs})
+        return np.asarray(output[Columns.ACTION_DIST_INPUTS])
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
@@ -163,7 +173,8 @@ class FlaxLearner(Learner):
             return jax.tree.map(jnp.add, total, of(chunk)), None
 
         chunks = rows.reshape(-1, CHUNK)
-        total, _ = jax.lax.scan(add, of(chunks[0]), chunks[1:])
+        zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(of, chunks[0]))
+        total, _ = jax.lax.scan(add, zeros, chunks, unroll=UNROLL)
         return jax.tree.map(lambda leaf: leaf / len(chunks), total)
 
     def _loss(self, params: Tree, buffers: Tree, batch: Tree) -> tuple[jax.Array, Parts]:

@@ -56,8 +56,13 @@ class EngineTrainer(PPOTrainer):
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
         acts = self.on_cpu and env.num_envs <= HOST_ROWS
-        self._host = host_policy(module) if acts else None
+        self._host = host_policy(module, partial(self.logits, module)) if acts else None
         return module
+
+    def logits(self, module: RLModule, obs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return inputs of the action distribution, (rows, n), as the framework finds them."""
+        output = module.forward_inference({Columns.OBS: module.to_tensor(obs)})
+        return np.asarray(module.to_numpy(output[Columns.ACTION_DIST_INPUTS]))
 
     def describe_compute(self) -> dict[str, Any]:
         """Return device and threads, and who acts: sums of floats depend on all of it."""
