@@ -63,7 +63,7 @@ class Trainer(TorchCompute, EngineTrainer):
             return bool(wanted)
         warnings.warn(
             "torch cannot compile here, most likely for want of a C++ compiler: the update takes "
-            "about a quarter longer. Install g++ or clang, or set compile_update = False",
+            "some 10 to 25 % longer. Install g++ or clang, or set compile_update = False",
             stacklevel=2,
         )
         return False
