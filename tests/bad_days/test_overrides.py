@@ -65,6 +65,7 @@ FITS = {
     "seed": NONE,
     "rl_module": NONE,
     "device": (*NONE, "text", "empty"),
+    "compile_update": (*NONE, "boolean"),
 }
 
 

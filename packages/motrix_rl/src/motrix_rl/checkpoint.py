@@ -273,7 +273,8 @@ def _sweep(parent: Path) -> None:
 
 
 def _aside(folder: Path) -> Path:
-    return folder.with_name(f".old-motrix-{folder.name}")
+    # Unlike `with_name`, this takes "." and "/" too, which have no name.
+    return folder.parent / f".old-motrix-{folder.name}"
 
 
 def _settled(folder: Path) -> Path:

@@ -80,7 +80,9 @@ def train(argv: list[str]) -> int:
         return resume(argv[1:] if not separator else [target, *argv[1:]])
     name, rest = subject("train", "an environment ENV", argv, TrainOptions)
     chosen = peek(rest, "rllib", "backend", "algo")
-    rllib = chosen["rllib"] or choose_rllib(name, chosen["backend"], chosen["algo"])
+    rllib = chosen["rllib"]
+    if rllib is None:
+        rllib = choose_rllib(name, chosen["backend"], chosen["algo"])
     backend = choose_backend(name, rllib, chosen["backend"], chosen["algo"])
     options, changes = parse(
         TrainOptions,
