@@ -44,11 +44,11 @@ def update_on(threads: int) -> Iterator[None]:
 class TorchCompute(Trainer):
     """Mixed in before a trainer: device, seed and threads.
 
-    An update runs on one thread, as rollouts do, unless OMP_NUM_THREADS asks for more: with
-    networks of the usual size more threads gain little, and where anything else runs beside them
-    they wait for each other, many times as long. One thread also gives one result on all numbers of
-    cores. Large networks on many idle cores are worth a try with OMP_NUM_THREADS=8
-    OMP_WAIT_POLICY=PASSIVE.
+    An operation runs on one thread, in updates as in rollouts, unless OMP_NUM_THREADS asks for
+    more: with networks of the usual size more threads gain little, and where anything else runs
+    beside them they wait for each other, many times as long. One thread also gives one result on
+    all numbers of cores. Large networks on many idle cores are worth a try with OMP_NUM_THREADS=8
+    OMP_WAIT_POLICY=PASSIVE. (rllib "motrix" uses all cores in another way: see `Gradients`.)
     """
 
     update_threads: int = ROLLOUT_THREADS
