@@ -23,42 +23,19 @@ from motrix_envs import registry as envs
 from motrix_envs.benchmarking import Ratio, machine
 from motrix_rl import registry
 from motrix_rl.skrl.options import ppo_options
+from training.tools.skrl_options import spaces_of
 
 LIMIT = 1.03
 
 
 def plain_torch(cfg: Any, env: Any) -> dict[str, Any]:
     """Return a Gaussian policy and a value function in torch."""
-    import torch
-    from skrl.models.torch import DeterministicMixin, GaussianMixin, Model
-    from torch import nn
+    from training.tools.skrl_torch import Policy, Value
 
-    def mlp(widths: tuple[int, ...], outputs: int) -> nn.Sequential:
-        sizes, layers = (env.observation_space.shape[0], *widths), []
-        for inputs, width in zip(sizes, widths, strict=False):
-            layers += [nn.Linear(inputs, width), nn.ELU()]
-        return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
-
-    class Policy(GaussianMixin, Model):
-        def __init__(self, **spaces: Any) -> None:
-            Model.__init__(self, **spaces)
-            GaussianMixin.__init__(self)
-            self.net = mlp(cfg.policy_hidden_layer_sizes, self.num_actions)
-            self.log_std = nn.Parameter(torch.zeros(self.num_actions))
-
-        def compute(self, inputs: dict[str, Any], role: str = "") -> Any:
-            return self.net(inputs["observations"]), {"log_std": self.log_std}
-
-    class Value(DeterministicMixin, Model):
-        def __init__(self, **spaces: Any) -> None:
-            Model.__init__(self, **spaces)
-            DeterministicMixin.__init__(self)
-            self.net = mlp(cfg.value_hidden_layer_sizes, 1)
-
-        def compute(self, inputs: dict[str, Any], role: str = "") -> Any:
-            return self.net(inputs["observations"]), {}
-
-    return {"policy": Policy(**spaces_of(env)), "value": Value(**spaces_of(env))}
+    return {
+        "policy": Policy(cfg.policy_hidden_layer_sizes, **spaces_of(env)),
+        "value": Value(cfg.value_hidden_layer_sizes, **spaces_of(env)),
+    }
 
 
 def plain_jax(cfg: Any, env: Any) -> dict[str, Any]:
@@ -95,12 +72,6 @@ def plain_jax(cfg: Any, env: Any) -> dict[str, Any]:
     for role, model in models.items():
         model.init_state_dict(role=role)
     return models
-
-
-def spaces_of(env: Any) -> dict[str, Any]:
-    """Return what skrl's models are constructed with."""
-    names = ("observation_space", "state_space", "action_space", "device")
-    return {name: getattr(env, name) for name in names}
 
 
 def plain_agent(trainer: Any, env: Any) -> Any:

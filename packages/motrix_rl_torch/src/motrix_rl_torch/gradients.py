@@ -74,6 +74,7 @@ class Gradients:
 
     def __init__(self, loss: Loss, threads: int = 0, compiled: bool = False) -> None:
         self._loss, self._compiled = loss, compiled
+        self._trained = list(loss.trained().values())
         self._threads = None
         if threads:
             self._threads = ThreadPoolExecutor(
@@ -107,8 +108,7 @@ class Gradients:
 
     def _eager(self, batch: Tensors) -> Slopes:
         loss, parts = self._loss(batch)
-        trained = list(self._loss.trained().values())
-        slopes = torch.autograd.grad(loss, trained, materialize_grads=True)
+        slopes = torch.autograd.grad(loss, self._trained, materialize_grads=True)
         parts = {name: part.detach() for name, part in parts.items()}
         return torch.cat([slope.reshape(-1) for slope in slopes]), parts
 

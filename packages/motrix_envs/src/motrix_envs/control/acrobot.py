@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from motrix_envs.np.env import Camera
 from motrix_envs.np.reward import tolerance
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import Positions, Simulation, Velocities
+from motrix_envs.sim import Positions, Velocities
 
 ARM = np.float32(1.0)  # m, length of each arm
 REACH = 2 * ARM  # m from the shoulder straight up to the target
@@ -72,12 +72,6 @@ class AcrobotEnv(SuiteEnv):
         return distance
 
     # Parts
-
-    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[None, dict[str, Any]]:
-        """Start at rest at any angles."""
-        pose = self.random_pose(rows)
-        data.reset(rows, pose, np.zeros_like(pose))
-        return None, {}
 
     def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return the directions of the arms and the joints' velocities in rad/s."""

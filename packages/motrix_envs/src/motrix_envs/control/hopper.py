@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from motrix_envs.np.env import Camera
 from motrix_envs.np.reward import tolerance
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import Read, Sensor, Simulation, SitePosition
+from motrix_envs.sim import Read, Sensor, SitePosition
 
 STAND_HEIGHT = (0.6, 2.0)  # m of the torso above the foot
 HOPS = 0.5  # share of the wanted speed that success asks for
@@ -102,12 +101,6 @@ class HopperEnv(PlanarEnv):
 
     # Parts
 
-    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[None, dict[str, Any]]:
-        """Start at rest in any pose, to fall from there."""
-        pose = self.random_pose(rows)
-        data.reset(rows, pose, np.zeros_like(pose))
-        return None, {}
-
     def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return positions without the way hopped, velocities, and touch."""
         return {
@@ -122,13 +115,8 @@ class HopperEnv(PlanarEnv):
         return {
             "stand": stand,
             "gentle": stand * small_control(self.ctrl),
-            "hop": stand * self.fast_enough(),
+            "hop": stand * self.fast_enough(self._cfg.hop_speed),
         }
-
-    def fast_enough(self) -> NDArray[np.floating[Any]]:
-        """Return 1 at the wanted speed, and less in proportion to what is missing, (num_envs,)."""
-        wanted = self._cfg.hop_speed
-        return tolerance(self.speed(), (wanted, math.inf), wanted / 2, "linear", 0.5)
 
     def metrics(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return height in m and speed in m/s."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from motrix_envs.np.env import Camera
 from motrix_envs.np.reward import tolerance
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import Positions, Simulation, Velocities
+from motrix_envs.sim import Positions, Velocities
 
 UPRIGHT = math.cos(math.radians(8))  # cosine of the largest angle from upright that is paid for
 
@@ -56,12 +55,6 @@ class PendulumEnv(SuiteEnv):
         return np.hstack([np.cos(angle), np.sin(angle)])
 
     # Parts
-
-    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[None, dict[str, Any]]:
-        """Start at rest at any angle."""
-        pose = self.random_pose(rows)
-        data.reset(rows, pose, np.zeros_like(pose))
-        return None, {}
 
     def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return the direction of the pole and its velocity in rad/s."""

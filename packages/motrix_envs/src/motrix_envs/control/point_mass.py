@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from motrix_envs.np.env import Camera
 from motrix_envs.np.reward import tolerance
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import Positions, Simulation, Velocities
+from motrix_envs.sim import Positions, Velocities
 
 TARGET_RADIUS = 0.015  # m
 
@@ -60,12 +59,6 @@ class PointMassEnv(SuiteEnv):
         return np.hypot(self.reads.positions[:, 0], self.reads.positions[:, 1])
 
     # Parts
-
-    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[None, dict[str, Any]]:
-        """Start at rest anywhere on the table."""
-        pose = self.random_pose(rows)
-        data.reset(rows, pose, np.zeros_like(pose))
-        return None, {}
 
     def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return place (m) and velocity (m/s)."""

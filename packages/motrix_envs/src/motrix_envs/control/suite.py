@@ -30,6 +30,7 @@ from motrix_envs.sim import (
     Model,
     Positions,
     Read,
+    Simulation,
     Velocities,
 )
 
@@ -106,6 +107,12 @@ class SuiteEnv(NpEnv):
         """Pass the action on to the motors; their gears are in the model."""
         self.ctrl = actions
         return state
+
+    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[Any, dict[str, Any]]:
+        """Start at rest in a random pose; some tasks begin otherwise."""
+        pose = self.random_pose(rows)
+        data.reset(rows, pose, np.zeros_like(pose))
+        return None, {}
 
     def random_pose(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Draw joint positions: within limits, at any angle if `turning`, otherwise 0.
@@ -194,3 +201,7 @@ class PlanarEnv(SuiteEnv):
         height = z * (1 - 2 * y * y) - x * (2 * y * w)
         forward = self.reads.linear[..., 0] + self.reads.angular[..., 1] * height
         return weighted(forward, self.masses.shares)
+
+    def fast_enough(self, wanted: float) -> NDArray[np.floating[Any]]:
+        """Return 1 at a wanted speed in m/s, a half at half of it, 0 at rest, (num_envs,)."""
+        return tolerance(self.speed(), (wanted, math.inf), wanted / 2, "linear", 0.5)

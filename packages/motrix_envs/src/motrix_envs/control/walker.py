@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from motrix_envs.np.env import Camera
 from motrix_envs.np.reward import tolerance
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import Simulation
 
 START_HEIGHT = 1.3  # m of the torso where its slide is at 0
 STAND_HEIGHT = 1.2  # m of the torso
@@ -109,12 +108,6 @@ class WalkerEnv(PlanarEnv):
 
     # Parts
 
-    def reset(self, data: Simulation, rows: NDArray[np.int64]) -> tuple[None, dict[str, Any]]:
-        """Start at rest in any pose, to fall from there."""
-        pose = self.random_pose(rows)
-        data.reset(rows, pose, np.zeros_like(pose))
-        return None, {}
-
     def observe(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return directions of all bodies, the torso's height (m), velocities (m/s, rad/s)."""
         return {
@@ -128,12 +121,7 @@ class WalkerEnv(PlanarEnv):
         high = tolerance(self.torso_height(), (STAND_HEIGHT, math.inf), self._cfg.stand_margin)
         upright = (self.torso_upright() + 1) / 2
         stand = (3 * high + upright) / 4
-        return {"stand": stand, "move": stand * self.fast_enough()}
-
-    def fast_enough(self) -> NDArray[np.floating[Any]]:
-        """Return 1 at the wanted speed, and less in proportion to what is missing, (num_envs,)."""
-        wanted = self._cfg.move_speed
-        return tolerance(self.speed(), (wanted, math.inf), wanted / 2, "linear", 0.5)
+        return {"stand": stand, "move": stand * self.fast_enough(self._cfg.move_speed)}
 
     def metrics(self, state: NpEnvState) -> dict[str, NDArray[np.float32]]:
         """Return height in m and speed in m/s."""
