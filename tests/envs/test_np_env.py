@@ -185,6 +185,24 @@ def test_time_limit_and_termination_exclude_each_other():
     assert state.info["steps"].tolist() == [0, 0, 0]
 
 
+def test_staggered_rows_are_at_different_steps_of_their_first_episodes():
+    env = make(num_envs=9, seed=3, max_episode_seconds=0.2)
+    state = env.stagger()
+    limit, begun = env.cfg.max_episode_steps, state.info["steps"].astype(int)
+    assert len(set(begun)) > 3
+    assert (state.obs == make(num_envs=9, seed=3).init_state().obs).all()
+    ends = np.array([env.step(ones(env, 0.0)).truncated for _ in range(2 * limit)])
+    for row, first in enumerate(limit - begun - 1):
+        assert np.flatnonzero(ends[:, row]).tolist() == [first, first + limit]
+    assert make(num_envs=3, seed=3, max_episode_seconds=0.2).stagger().info["steps"].tolist() == (
+        begun[:3].tolist()
+    )
+
+
+def test_without_a_time_limit_there_is_nothing_to_stagger():
+    assert not make(max_episode_seconds=None).stagger().info["steps"].any()
+
+
 def test_no_time_limit():
     env = make(max_episode_seconds=None)
     for _ in range(20):

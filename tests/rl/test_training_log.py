@@ -53,6 +53,21 @@ def test_an_episode_that_was_broken_off_counts_for_nothing(run):
     assert progress.mean_return == 107 / 3
 
 
+def test_nothing_is_told_of_an_episode_that_had_begun_before(run):
+    """Not even when the training stops and goes on in the middle of it."""
+    log = TrainingLog(run, 2, 100, partial=np.array([True, False]))
+    log.record(counted([1, 10], [False, False], [5, 1]))
+    log.write(2)
+    resumed = TrainingLog(run, 2, 100)
+    resumed.restore(log.state(), log.offsets(), 2)
+    resumed.record(counted([2, 20], [True, True], [0, 0]))
+    resumed.record(counted([4, 40], [True, False], [0, 1]))
+    resumed.write(6)
+    row = rows(run)[-1]
+    assert [row[f"episode/return_{kind}"] for kind in ("mean", "min", "max")] == [17, 4, 30]
+    assert [row[f"episode/length_{kind}"] for kind in ("min", "max")] == [1, 2]
+
+
 def counted(reward, done, steps):
     state = step(reward, done)
     state.info["steps"] = np.array(steps, np.uint64)

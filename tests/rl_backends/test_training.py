@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 from motrix_envs.errors import ConfigError
+from motrix_rl import registry as rl
 from motrix_rl.checkpoint import read_checkpoint
 from motrix_rl.errors import CheckpointError
 from motrix_rl.policy import load_policy
@@ -286,3 +287,20 @@ def test_the_environment_is_closed_and_the_record_written_whatever_happens(
         assert record.get("error") == ("RuntimeError: boom" if status == "failed" else None)
         assert len(closed) == 1
         closed.clear()
+
+
+@pytest.mark.parametrize("rllib", ["motrix", "skrl"])
+def test_staggered_episodes(rllib, backend, tiny, tmp_path):
+    """Rows begin at different steps with either library, and only whole episodes are told of."""
+    trainer = rl.default.trainer(rllib, backend)(
+        "cartpole",
+        cfg_override={**tiny, "stagger_episodes": True, "rollouts": 20, "max_env_steps": 160},
+        env_cfg_override={"max_episode_seconds": 0.1},
+        runs_root=tmp_path,
+    )
+    run = trainer.train()
+    first, second = rows(run)
+    assert 1 <= first["episode/length_min"] <= first["episode/length_max"] == 10
+    begun = read_checkpoint(run.checkpoint_folder(80)).env["env/steps"]
+    assert len(set(begun.tolist())) > 1
+    assert second["episode/length_mean"] == 10

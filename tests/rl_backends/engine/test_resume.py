@@ -26,6 +26,7 @@ CHANGES = {
     "check_point_interval": 16,
     "learning_rate": 1e-2,
     "select_episodes": 3,
+    "stagger_episodes": True,
 }
 """Six rollouts, a checkpoint after every other one, each scored."""
 

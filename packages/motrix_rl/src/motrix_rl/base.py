@@ -23,6 +23,9 @@ class BaseRLCfg:
     """Environments that step together in `Trainer.play`."""
     max_env_steps: int = 20_480_000
     """Length of the training in steps of single environments, rounded to whole rollouts."""
+    stagger_episodes: bool = False
+    """Whether the first episodes end early, each after a random part of the time limit. Where most
+    episodes last until then, a rollout thus sees all their parts, not the same one in every row."""
     check_point_interval: int = 1000
     """Steps of the batch between checkpoints, rounded up to whole rollouts."""
     select_episodes: int = 16

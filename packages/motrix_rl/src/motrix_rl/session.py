@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from motrix_envs.errors import MotrixError
 from motrix_envs.np.env import NpEnv
+from numpy.typing import NDArray
 
 from motrix_rl.base import BaseRLCfg
 from motrix_rl.checkpoint import Checkpoint, module_tensors
@@ -83,7 +84,9 @@ class Session:
         self._cfg = cfg
         self._stop = stop
         self._on_progress = on_progress
-        self._log = TrainingLog(run, cfg.num_envs, cfg.max_batch_env_steps * cfg.num_envs)
+        self._log = TrainingLog(
+            run, cfg.num_envs, cfg.max_batch_env_steps * cfg.num_envs, _underway(env)
+        )
         self.resumed = resumed
         self._selection = selection
         self._best: dict[str, Any] | None = None
@@ -222,6 +225,11 @@ class Session:
             # The first error is the one to see; the second may well have the same cause.
             error.add_note(str(refused))
         return asked_for
+
+
+def _underway(env: NpEnv) -> NDArray[np.bool_] | None:
+    """Return the rows whose episodes have steps behind them that nobody took, (num_envs,)."""
+    return None if env.state is None else env.state.info["steps"] > 0
 
 
 def _status(error: BaseException | None) -> Status:

@@ -322,6 +322,8 @@ class Trainer(ABC):
         with training_lock(run):
             if self._resume is not None:
                 start = self._go_back(run, env, module)
+            if start is None and self.cfg.stagger_episodes:
+                env.stagger()
             yield run, start
 
     def _go_back(self, run: Run, env: NpEnv, module: RLModule) -> Checkpoint | None:

@@ -61,9 +61,17 @@ class TrainingLog:
         run: Where to write.
         num_envs: Size of the batch.
         total_env_steps: Steps of single environments in the end.
+        partial: Rows whose episode did not begin with its first step, (num_envs,): nothing is told
+            of these episodes. None are by default.
     """
 
-    def __init__(self, run: Run, num_envs: int, total_env_steps: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        num_envs: int,
+        total_env_steps: int,
+        partial: NDArray[np.bool_] | None = None,
+    ) -> None:
         self._run = run
         self._num_envs = num_envs
         self._total = total_env_steps
@@ -71,6 +79,7 @@ class TrainingLog:
         self._steps: list[NpEnvState] = []
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._lengths = np.zeros(num_envs)
+        self._partial = np.zeros(num_envs, np.bool_) if partial is None else partial
         self._spans: dict[str, _Span] = defaultdict(_Span)
         self._scalars: dict[str, list[float]] = defaultdict(list)
         self._recent: deque[float] = deque(maxlen=RECENT_EPISODES)
@@ -104,15 +113,18 @@ class TrainingLog:
             self._spans[tag].add(np.stack(arrays))
         for state in steps:
             self._forget_abandoned(state)
-            ended = np.flatnonzero(state.done)
+            ended = state.done
+            whole = np.flatnonzero(ended & ~self._partial)
             self._lengths += 1
-            self._sum("episode/return", state.reward, ended)
+            self._sum("episode/return", state.reward, ended, whole)
             for name, term in state.info.get("Reward", {}).items():
-                self._sum(f"reward_total/{name}", term, ended)
-            if ended.size:
-                self._spans["episode/length"].add(self._lengths[ended])
-                self._spans["episode/success"].add(state.info["success"][ended])
+                self._sum(f"reward_total/{name}", term, ended, whole)
+            if whole.size:
+                self._spans["episode/length"].add(self._lengths[whole])
+                self._spans["episode/success"].add(state.info["success"][whole])
+            if ended.any():
                 self._lengths[ended] = 0
+                self._partial = self._partial & ~ended
 
     def _forget_abandoned(self, state: NpEnvState) -> None:
         """Drop the sums of episodes that `env.init_state()` broke off: they have no end.
@@ -122,20 +134,27 @@ class TrainingLog:
         begun = (np.asarray(state.info.get("steps", 0)) == 1) & (self._lengths > 0)
         if begun.any():
             self._lengths[begun] = 0
+            self._partial = self._partial & ~begun
             for total in self._sums.values():
                 total[begun] = 0
 
-    def _sum(self, tag: str, values: NDArray[np.float32], ended: NDArray[np.int64]) -> None:
-        """Add to the running sum of each episode, and keep the sums of those that ended."""
+    def _sum(
+        self,
+        tag: str,
+        values: NDArray[np.float32],
+        ended: NDArray[np.bool_],
+        whole: NDArray[np.int64],
+    ) -> None:
+        """Add to the running sum of each episode, and keep the sums of whole ones that ended."""
         total = self._sums.get(tag)
         if total is None:
             total = self._sums[tag] = np.zeros(self._num_envs)
         total += values
-        if ended.size:
-            self._spans[tag].add(total[ended])
+        if whole.size:
+            self._spans[tag].add(total[whole])
             if tag == "episode/return":
-                self._recent.extend(total[ended].tolist())
-            total[ended] = 0
+                self._recent.extend(total[whole].tolist())
+        total[ended] = 0
 
     def track(self, scalars: Mapping[str, ArrayLike]) -> None:
         """Take in numbers of the learner, or sequences of them, by name: losses, times."""
@@ -186,7 +205,8 @@ class TrainingLog:
         self._work_up()
         sums = {f"{_SUMS}{tag}": total.copy() for tag, total in self._sums.items()}
         recent = np.asarray(self._recent, np.float64)
-        return {**sums, "log/lengths": self._lengths.copy(), "log/recent": recent}
+        running = {"log/lengths": self._lengths.copy(), "log/partial": self._partial.copy()}
+        return {**sums, **running, "log/recent": recent}
 
     def restore(self, state: Tensors, offsets: Mapping[str, int], env_steps: int) -> None:
         """Go on from a checkpoint, in the same files.
@@ -199,6 +219,7 @@ class TrainingLog:
         sums = {k.removeprefix(_SUMS): v for k, v in state.items() if k.startswith(_SUMS)}
         self._sums = {tag: total.copy() for tag, total in sums.items()}
         self._lengths = state["log/lengths"].copy()
+        self._partial = state["log/partial"].copy()
         self._recent.extend(state["log/recent"].tolist())
         self._last = (time.perf_counter(), env_steps)
         for name in offsets:

@@ -236,6 +236,20 @@ class NpEnv(ABEnv):
         self._state = state
         return state
 
+    def stagger(self) -> NpEnvState:
+        """Start all episodes, as if each had a random part of its time limit behind it.
+
+        Rows whose episodes only ever end by the limit would otherwise be at the same step of them
+        for ever. Nothing changes where there is no limit.
+        """
+        state = self.init_state()
+        if limit := self._cfg.max_episode_steps:
+            rows = np.arange(self._num_envs)
+            passed = self.streams.uniform("stagger", rows, 1, 0.0, limit)[:, 0]
+            self._steps = np.minimum(passed, limit - 1).astype(np.uint64)
+            state.info["steps"] = self._steps
+        return state
+
     def step(self, actions: NDArray[Any]) -> NpEnvState:
         """Advance every row by one control step; rows that end begin their next episode.
 

@@ -58,6 +58,7 @@ class SkrlTrainer(PPOTrainer):
     def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
         """Train by skrl's sequential trainer; see `Trainer.learn`."""
         wrapped = self.wrap(env, self.renderer)
+        wrapped.adopt()
         agent = self.make_agent(module, wrapped, session)
         options = loop_options(self.cfg.max_batch_env_steps, self._render)
         self.parts.loop(env=wrapped, agents=agent, cfg=options).train()

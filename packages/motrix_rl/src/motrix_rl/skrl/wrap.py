@@ -52,6 +52,10 @@ class NpWrapping:
     def to_numpy(self, array: Any) -> NDArray[np.float32]:
         """Return an array of the framework as NumPy."""
 
+    def adopt(self) -> None:
+        """Let the next `reset` take over episodes that have begun, if any have."""
+        self._has_reset_itself = True
+
     def reset(self) -> tuple[Any, dict[str, Any]]:
         """Start all episodes afresh; return observations (num_envs, obs_dim) and info."""
         # skrl resets a lone environment after each episode, which the environment has just done.

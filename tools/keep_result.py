@@ -1,0 +1,128 @@
+"""Keep what a training came to: results/<id>/<rllib>-<backend>[-<engine>][-s<seed>]/.
+
+uv run --all-packages --group suite tools/keep_result.py RUN...
+
+A result is a small run: `motrix eval`, `play`, `record` and `--init-from` take it. It holds the
+policy, the record of the run, the learning curve, and how good the policy is, measured here: on
+both physics engines, and inside of dm_control.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dm_originals import TASKS, Original
+from motrix_rl.atomic import write_json_atomic
+from motrix_rl.checkpoint import Checkpoint, read_hash, read_module
+from motrix_rl.cli.evaluate import evaluate_run
+from motrix_rl.evaluation import bootstrap_interval, derived_seed
+from motrix_rl.policy import load_policy
+from motrix_rl.runs import Run
+
+RESULTS = Path(__file__).parents[1] / "results"
+ENGINES = ("motrixsim", "mujoco")
+EPISODES = 256
+ORIGINAL_EPISODES = 32
+POINTS = 200  # of a curve
+
+IDENTITY = ("format", "env", "rllib", "backend", "seed", "created", "ended", "status", "algo")
+FURTHER = ("sim_backend", "rl", "origins", "owners", "compute", "lineage", "summary", "best")
+HOST = ("python", "cpu", "threads", "versions")
+
+
+def keep(run: Run) -> Run:
+    """Write the small run of a finished one, and return it."""
+    step = run.step()
+    policy = run.checkpoint_folder(step)
+    record = {key: run.record[key] for key in IDENTITY + FURTHER if key in run.record}
+    record["env_cfg"] = {k: v for k, v in run.record["env_cfg"].items() if k != "model_file"}
+    record["host"] = {key: run.record["host"][key] for key in HOST}
+    record["hash"] = read_hash(run.checkpoint_folder("latest"))
+    folder = folder_of(run)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json_atomic(folder / "run.json", record)
+    kept = Run.open(folder)
+    counters = {"batch_steps": 0, "env_steps": step, "updates": 0}
+    kept.save(step, Checkpoint(read_module(policy), state={"counters": counters}))
+    write_json_atomic(folder / "curve.json", curve(run))
+    return kept
+
+
+def folder_of(run: Run) -> Path:
+    """Return where the result of a run lies; the default engine and seed 1 go without saying."""
+    record = run.record
+    parts = [record["rllib"], record["backend"]]
+    if record["sim_backend"] != ENGINES[0]:
+        parts.append(record["sim_backend"])
+    if record["seed"] != 1:
+        parts.append(f"s{record['seed']}")
+    return RESULTS / record["env"] / "-".join(parts)
+
+
+def curve(run: Run) -> dict[str, list[float]]:
+    """Return env steps, and the mean return of the episodes that ended until then."""
+    rows = map(json.loads, (run.path / "metrics.jsonl").read_text().splitlines())
+    told = [row for row in rows if "episode/return_mean" in row]
+    parts = np.array_split(np.arange(len(told)), min(len(told), POINTS))
+    return {
+        "env_steps": [told[part[-1]]["env_steps"] for part in parts],
+        "return": [
+            round(float(np.mean([told[i]["episode/return_mean"] for i in part])), 2)
+            for part in parts
+        ],
+    }
+
+
+def minutes(run: Run) -> float:
+    """Return how long a training took, by the clock."""
+    begun, ended = (datetime.fromisoformat(run.record[key]) for key in ("created", "ended"))
+    return (ended - begun).total_seconds() / 60
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Return how good a policy is on each engine, and in dm_control where that has the task."""
+    engines = {
+        engine: evaluate_run(run, episodes=EPISODES, sim_backend=engine).to_dict()
+        for engine in ENGINES
+    }
+    found: dict[str, Any] = {"minutes": round(minutes(run), 2), "engines": engines}
+    if run.record["env"] in TASKS:
+        found["dm_control"] = play_original(run)
+    return found
+
+
+def play_original(run: Run) -> dict[str, Any]:
+    """Let a policy play episodes of dm_control; return their number, mean and 95 % interval."""
+    seed = derived_seed(run.record["seed"], "dm_control") % 2**31
+    players = [Original(run.record["env"], seed + i) for i in range(ORIGINAL_EPISODES)]
+    policy, returns = load_policy(run.path), np.zeros(len(players))
+    for player in players:
+        player.start()
+    for _ in range(1000):
+        actions = policy.act(np.array([player.seen() for player in players], np.float32))
+        returns += [player.go(action) for player, action in zip(players, actions, strict=True)]
+    low, high = bootstrap_interval(returns)
+    return {"episodes": len(players), "mean": float(returns.mean()), "interval": [low, high]}
+
+
+def main() -> None:
+    """Keep and measure the runs that the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path)
+    for path in parser.parse_args().runs:
+        kept = keep(Run.open(path))
+        found = measure(kept)
+        write_json_atomic(kept.path / "measured.json", found)
+        means = {name: round(one["mean"], 1) for name, one in found["engines"].items()}
+        print(kept.path.relative_to(RESULTS), means, found.get("dm_control", {}).get("mean"))
+
+
+if __name__ == "__main__":
+    main()
