@@ -1,30 +1,42 @@
-"""Draw docs/images/environments/<id>.png: an episode's start, and how random actions go on.
+"""Draw docs/images/environments/<id>.png: moments of an episode.
 
-uv run --all-packages tools/draw_environments.py dm-walker dm-cheetah
+uv run --all-packages tools/draw_environments.py dm-walker --policy results/dm-walker/motrix-jax
+uv run --all-packages tools/draw_environments.py pendulum
+
+Without a policy, actions are random.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from motrix_envs import registry
+from motrix_envs.np.env import NpEnv
 from motrix_envs.np.renderer import NpRenderer
+from motrix_envs.np.state import NpEnvState
+from motrix_rl.policy import load_policy
+from numpy.typing import NDArray
 from PIL import Image
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images" / "environments"
-SIZE = (288, 240)  # pixels of each moment
+SIZE = (240, 200)  # pixels of each moment
 MOMENTS = (0.0, 0.4, 0.8)  # s
 
+Acting = Callable[[NpEnvState], NDArray[Any]]
 
-def picture(name: str, strength: float) -> Image.Image:
-    """Return the moments side by side, under actions in ±strength."""
-    env = registry.make(name, num_envs=1, seed=1)
-    env.init_state()
+
+def picture(name: str, moments: tuple[float, ...], policy: Path | None, seed: int) -> Image.Image:
+    """Return moments of an episode side by side, given in s."""
+    env = registry.make(name, num_envs=1, seed=seed)
+    act = acting(env, policy)
+    state = env.init_state()
     renderer = NpRenderer(env, window=False, size=SIZE)
-    rng, steps, frames = np.random.default_rng(1), 0, []
-    for moment in MOMENTS:
+    steps, frames = 0, []
+    for moment in moments:
         while steps < round(moment / env.cfg.ctrl_dt):
-            env.step(rng.uniform(-strength, strength, (1, *env.action_space.shape)))
+            state = env.step(act(state))
             steps += 1
         frames.append(renderer.frame())
     renderer.close()
@@ -32,15 +44,28 @@ def picture(name: str, strength: float) -> Image.Image:
     return Image.fromarray(np.hstack(frames))
 
 
+def acting(env: NpEnv, policy: Path | None) -> Acting:
+    """Return what acts: a trained policy, or chance."""
+    if policy is None:
+        rng = np.random.default_rng(1)
+        return lambda state: rng.uniform(-1, 1, (1, *env.action_space.shape))
+    trained = load_policy(policy)
+    return lambda state: trained.act(state.obs, state.done)
+
+
 def main() -> None:
     """Draw the environments that are named."""
-    parser = argparse.ArgumentParser(description="Draw pictures of environments.")
+    parser = argparse.ArgumentParser(description="Draw moments of an episode.")
     parser.add_argument("names", nargs="+", help="ids")
-    parser.add_argument("--strength", type=float, default=1.0, help="largest action")
+    parser.add_argument("--policy", type=Path, help="run whose policy acts; of one id")
+    parser.add_argument("--moments", type=float, nargs="+", default=MOMENTS, help="in s")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, default=FOLDER)
     args = parser.parse_args()
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    args.folder.mkdir(parents=True, exist_ok=True)
     for name in args.names:
-        picture(name, args.strength).save(FOLDER / f"{name}.png", optimize=True)
+        image = picture(name, tuple(args.moments), args.policy, args.seed)
+        image.save(args.folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -199,6 +199,14 @@ def test_staggered_rows_are_at_different_steps_of_their_first_episodes():
     )
 
 
+def test_episodes_may_be_cut_off_sooner():
+    env = make()
+    env.episode_limit = 2
+    ends = [env.step(ones(env, 0.0)).truncated.all() for _ in range(4)]
+    assert ends == [False, True, False, True]
+    assert env.cfg.max_episode_steps == 5
+
+
 def test_without_a_time_limit_there_is_nothing_to_stagger():
     assert not make(max_episode_seconds=None).stagger().info["steps"].any()
 

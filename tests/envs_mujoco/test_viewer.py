@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from motrix_envs import registry
 from motrix_envs.np.renderer import NpRenderer
-from motrix_envs.sim.viewer import RenderError
+from motrix_envs.sim.viewer import Camera, RenderError
 
 pytest.importorskip("motrix_envs_mujoco")
 
@@ -66,3 +66,28 @@ def test_without_a_driver_the_message_says_what_to_install(env, monkeypatch):
 def test_a_window_is_refused_in_words(env):
     with pytest.raises(RenderError, match="record a video"):
         NpRenderer(env)
+
+
+@drawable
+def test_the_camera_goes_along_with_its_body():
+    env = registry.make("dm-walker", "mujoco", num_envs=1, seed=1)
+    env.init_state()
+    renderer = NpRenderer(env, window=False, size=(160, 120))
+    torso = blue(renderer.frame())
+    assert torso > 20
+    positions = env.reads.positions.copy()
+    positions[:, 1] += 40.0  # the tiles of the floor are where they were
+    env.sim.reset(np.arange(1), positions, np.zeros_like(positions))
+    assert blue(renderer.frame()) == pytest.approx(torso, rel=0.2)
+    renderer.close()
+
+
+def blue(frame):
+    red, green, blue = frame.astype(int).transpose(2, 0, 1)
+    return int(((blue > 1.5 * red) & (blue > green + 20)).sum())
+
+
+@drawable
+def test_a_body_that_is_not_there_cannot_be_followed(env):
+    with pytest.raises(RenderError, match="cannot follow 'nobody'"):
+        NpRenderer(env, window=False, camera=Camera(follow="nobody"))

@@ -304,3 +304,16 @@ def test_staggered_episodes(rllib, backend, tiny, tmp_path):
     begun = read_checkpoint(run.checkpoint_folder(80)).env["env/steps"]
     assert len(set(begun.tolist())) > 1
     assert second["episode/length_mean"] == 10
+
+
+def test_episodes_are_cut_off_sooner_in_training_alone(backend, tiny, tmp_path):
+    changes = {"episode_steps": 5, "rollouts": 20, "max_env_steps": 80, "select_episodes": 1}
+    trainer = rl.default.trainer("motrix", backend)(
+        "cartpole",
+        cfg_override={**tiny, **changes},
+        env_cfg_override={"max_episode_seconds": 0.1},
+        runs_root=tmp_path,
+    )
+    trained, selected = rows(trainer.train())
+    assert trained["episode/length_max"] == 5
+    assert selected["select/length_mean"] == 10

@@ -57,6 +57,7 @@ class MujocoViewer:
         self._data = mujoco.MjData(model)
         self._option, self._effects = mujoco.MjvOption(), mujoco.MjvPerturb()
         self._camera = _camera(view)
+        self._followed = _body(model, view.camera.follow)
         self._closed = False
 
     @property
@@ -81,6 +82,7 @@ class MujocoViewer:
             raise RenderError("this viewer is closed")
         self._context.make_current()
         with silence():
+            self._follow()
             for row, offset in enumerate(self._view.offsets):
                 self._place(row, offset)
         width, height = self._view.size
@@ -90,11 +92,25 @@ class MujocoViewer:
         mujoco.mjr_readPixels(pixels, None, area, self._renderer)
         return np.ascontiguousarray(pixels[::-1])
 
+    def _follow(self) -> None:
+        """Let the camera go along with its body."""
+        if self._followed is None:
+            return
+        places = []
+        for row in range(len(self._view.offsets)):
+            self._load(row)
+            places.append(self._data.xpos[self._followed].copy())
+        self._camera.lookat[:] = self._view.camera.moved_with(np.array(places))
+
+    def _load(self, row: int) -> None:
+        """Take over the pose of one row."""
+        self._rows.get_data(row, self._data)
+        mujoco.mj_kinematics(self._model, self._data)
+
     def _place(self, row: int, offset: NDArray[np.float64]) -> None:
         """Put one row into the scene, moved to its place; the first one brings light and floor."""
         model, data, scene = self._model, self._data, self._scene
-        self._rows.get_data(row, data)
-        mujoco.mj_kinematics(model, data)
+        self._load(row)
         mujoco.mj_comPos(model, data)
         mujoco.mj_camlight(model, data)
         for places in (data.geom_xpos, data.site_xpos, data.xpos, data.xipos):
@@ -126,6 +142,16 @@ def _camera(view: View) -> Any:
     camera.distance = view.camera.distance
     camera.elevation, camera.azimuth = view.camera.elevation, view.camera.azimuth
     return camera
+
+
+def _body(model: Any, name: str | None) -> int | None:
+    """Return the number of a body; None for none."""
+    if name is None:
+        return None
+    number = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name))
+    if number < 0:
+        raise RenderError(f"the camera cannot follow {name!r}: the model has no such body")
+    return number
 
 
 def _context(width: int, height: int) -> Any:

@@ -26,6 +26,9 @@ class BaseRLCfg:
     stagger_episodes: bool = False
     """Whether the first episodes end early, each after a random part of the time limit. Where most
     episodes last until then, a rollout thus sees all their parts, not the same one in every row."""
+    episode_steps: int | None = None
+    """Steps after which training cuts an episode off, if sooner than the environment's time limit:
+    more starts are seen. Evaluations keep to the environment's own limit. None leaves it alone."""
     check_point_interval: int = 1000
     """Steps of the batch between checkpoints, rounded up to whole rollouts."""
     select_episodes: int = 16
@@ -70,6 +73,8 @@ class BaseRLCfg:
             self._require(item.name, small, "must have an absolute value below 2**63")
         for name in ("num_envs", "play_num_envs", "max_env_steps", "check_point_interval"):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        cut = self.episode_steps is None or self.episode_steps >= 1
+        self._require("episode_steps", cut, "must be at least 1")
         self._require("select_episodes", self.select_episodes >= 0, "must not be negative")
         in_range = self.seed is None or 0 <= self.seed < 2**32
         self._require("seed", in_range, "must be in [0, 2**32)")

@@ -52,14 +52,16 @@ class SuitePPO(PPOCfg):
 @rlcfg("pendulum")
 @dataclass
 class PendulumPPO(SuitePPO):
-    """Pays nothing until the pendulum is up: looks far ahead, and keeps its noise."""
+    """Pays nothing until the pendulum is up: many small steps, and a reward for noise.
 
-    max_env_steps: int = 6_000_000
+    With less of either it spins through the top for ever.
+    """
+
+    max_env_steps: int = 4_000_000
     learning_epochs: int = 10
-    mini_batches: int = 8
-    discount_factor: float = 0.995
-    learning_rate: float = 1e-3
-    entropy_loss_scale: float = 0.003
+    mini_batches: int = 32
+    learning_rate: float = 3e-4
+    entropy_loss_scale: float = 0.01
 
 
 @rlcfg("dm-cartpole-balance")
@@ -83,8 +85,8 @@ class SuiteMediumPPO(SuitePPO):
 
 @rlcfg("acrobot")
 @dataclass
-class AcrobotPPO(SuitePPO):
-    """Hard to balance: looks further ahead, and long."""
+class AcrobotPPO(PendulumPPO):
+    """Harder to swing up, and much harder to balance."""
 
     max_env_steps: int = 20_000_000
     discount_factor: float = 0.995
@@ -103,8 +105,10 @@ class BounceBallPPO(SuitePPO):
 @rlcfg("dm-walker")
 @dataclass
 class SuiteRobotPPO(SuitePPO):
-    """The recipe of the suite's robots: they stop looking for a better gait too soon without a
-    reward for noise."""
+    """The recipe of the suite's robots.
+
+    Without a reward for noise they are content with the first gait that they find.
+    """
 
     max_env_steps: int = 3_000_000
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
@@ -128,7 +132,13 @@ class SuiteRunningPPO(SuiteRobotPPO):
 @rlcfg("dm-hopper-stand")
 @rlcfg("dm-hopper-hop")
 @dataclass
-class HopperPPO(SuiteRobotPPO):
-    """Pays nothing until it stands, which random motions hardly ever bring about."""
+class HopperPPO(SuitePPO):
+    """Pays nothing until it stands, which random motions hardly ever bring about.
 
-    max_env_steps: int = 8_000_000
+    It learns to stay up after lucky starts, of which short episodes have more.
+    """
+
+    max_env_steps: int = 6_000_000
+    episode_steps: int | None = 200
+    policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
+    value_hidden_layer_sizes: tuple[int, ...] = (128, 128)

@@ -214,6 +214,7 @@ class Trainer(ABC):
                 self._open_env(self.cfg.num_envs, seed, "train") as env,
                 self._drawn(env) as self.renderer,
             ):
+                env.episode_limit = _sooner(env.episode_limit, self.cfg.episode_steps)
                 module = self.build_module(env, derived_seed(seed, "weights"))
                 with (
                     self._selecting(env, module, seed) as selection,
@@ -369,3 +370,8 @@ class Trainer(ABC):
         trainer = (self.rllib, self.backend, self.algo)
         owners = [r.owner for r in registry.default.backends() if r.name == trainer]
         return {"env": str(env), "trainer": str(owners[0]) if owners else "user code"}
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    """Return the smaller of two limits, where None is none."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)

@@ -43,7 +43,7 @@ class CheetahCfg(SuiteCfg):
 class CheetahEnv(PlanarEnv):
     """Up to one point a step, in proportion to the speed."""
 
-    camera = Camera(lookat=(0.5, 0.0, 0.5), distance=4.5, elevation=-10.0, azimuth=90.0)
+    camera = Camera((0.0, 0.0, 0.5), 4.5, elevation=-10.0, azimuth=90.0, follow="torso")
     success_metric = "at half the wanted speed or more at the time limit"
     action_space = unit_box(6)
     turning = ()

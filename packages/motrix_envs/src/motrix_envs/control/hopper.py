@@ -73,7 +73,7 @@ class HopperHopCfg(HopperStandCfg):
 class HopperEnv(PlanarEnv):
     """Up to one point a step, where the torso is high above the foot."""
 
-    camera = Camera(lookat=(0.5, 0.0, 0.6), distance=4.0, elevation=-10.0, azimuth=90.0)
+    camera = Camera((0.0, 0.0, 0.6), 4.0, elevation=-10.0, azimuth=90.0, follow="torso")
     success_metric = (
         "torso 0.6 m above the foot, at half the wanted speed or more, at the time limit"
     )

@@ -80,7 +80,7 @@ class RunnerCfg(WalkerCfg):
 class WalkerEnv(PlanarEnv):
     """Up to one point a step: a high, upright torso that moves forward."""
 
-    camera = Camera(lookat=(0.5, 0.0, 0.8), distance=5.0, elevation=-10.0, azimuth=90.0)
+    camera = Camera((0.0, 0.0, 0.8), 5.0, elevation=-10.0, azimuth=90.0, follow="torso")
     success_metric = "the torso is above 1 m, at half the wanted speed or more, at the time limit"
     action_space = unit_box(6)
 

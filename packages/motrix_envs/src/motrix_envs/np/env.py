@@ -59,6 +59,10 @@ class NpEnv(ABEnv):
         seed: Key of every random draw; None draws one from the operating system.
         engine: Class of the simulation; None takes the default engine.
         row_offset: Number of the first row, for processes that share one numbering.
+
+    Attributes:
+        episode_limit: Steps after which an episode is cut off; that of the configuration, unless a
+            training wants shorter ones. None means no limit.
     """
 
     camera: ClassVar[Camera] = Camera()
@@ -87,6 +91,7 @@ class NpEnv(ABEnv):
         self.ctrl = np.zeros((num_envs, self.sim.model.num_actuators), np.float32)
         self._state: NpEnvState | None = None
         self._steps = np.zeros(num_envs, np.uint64)
+        self.episode_limit = cfg.max_episode_steps
         self.setup()
 
     # What an author writes
@@ -243,7 +248,7 @@ class NpEnv(ABEnv):
         for ever. Nothing changes where there is no limit.
         """
         state = self.init_state()
-        if limit := self._cfg.max_episode_steps:
+        if limit := self.episode_limit:
             rows = np.arange(self._num_envs)
             passed = self.streams.uniform("stagger", rows, 1, 0.0, limit)[:, 0]
             self._steps = np.minimum(passed, limit - 1).astype(np.uint64)
@@ -340,7 +345,7 @@ class NpEnv(ABEnv):
         if not (all_finite(state.obs) and all_finite(state.reward)):
             finite = np.isfinite(state.obs).all(axis=1) & np.isfinite(state.reward)
             diverged = diverged | ~finite
-        if limit := self._cfg.max_episode_steps:
+        if limit := self.episode_limit:
             state.truncated = state.truncated | (self._steps >= limit)
         counted = self._none_diverged
         if diverged.any():

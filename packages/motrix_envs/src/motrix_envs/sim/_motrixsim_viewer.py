@@ -34,14 +34,9 @@ class MotrixViewer:
             _require_display()
         self._scene, self._data, self._view = scene, data, view
         self._warm_up = WARM_UP_FRAMES
+        self._followed = _index(scene, view.camera.follow)
         self._app = self._launch()
-        camera = view.camera
-        self._app.system_camera.set_view(
-            lookat=list(camera.lookat),
-            distance=camera.distance,
-            elevation=camera.elevation,
-            azimuth=camera.azimuth,
-        )
+        self._look_at(view.camera.lookat)
 
     def _launch(self) -> Any:
         view = self._view
@@ -61,6 +56,15 @@ class MotrixViewer:
                 raise RenderError(f"MotrixSim cannot draw here: {error}") from error
             raise
         return app
+
+    def _look_at(self, lookat: tuple[float, float, float]) -> None:
+        camera = self._view.camera
+        self._app.system_camera.set_view(
+            lookat=list(lookat),
+            distance=camera.distance,
+            elevation=camera.elevation,
+            azimuth=camera.azimuth,
+        )
 
     @property
     def closed(self) -> bool:
@@ -84,8 +88,11 @@ class MotrixViewer:
             return self._capture()
 
     def _capture(self) -> NDArray[np.uint8]:
+        poses = self._poses()
+        if self._followed is not None:
+            self._look_at(self._view.camera.moved_with(poses[:, self._followed, :3]))
         task = self._app.system_camera.capture()
-        self._app.sync(self._poses(), wait=True)
+        self._app.sync(poses, wait=True)
         pixels: NDArray[np.uint8] = np.asarray(task.take_image().pixels)[..., :3]
         return pixels
 
@@ -101,6 +108,16 @@ class MotrixViewer:
         """Release the window and the graphics device."""
         with native_stderr():  # its threads are surprised by the end
             self._app.close()
+
+
+def _index(scene: Any, body: str | None) -> int | None:
+    """Return the place of a body among all of them; None for none."""
+    if body is None:
+        return None
+    names = list(scene.link_names)
+    if body not in names:
+        raise RenderError(f"the camera cannot follow {body!r}: the model has no such body")
+    return names.index(body)
 
 
 def _require_driver() -> None:

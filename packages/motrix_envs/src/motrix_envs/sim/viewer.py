@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +29,30 @@ class Camera:
         distance: Distance of the camera from that point, in m.
         elevation: Height of the camera as an angle, in degrees; negative looks down.
         azimuth: Direction in which it looks around the vertical axis, in degrees.
+        follow: Body that pictures go along with in x and y, the mean of it over all drawn rows; a
+            window leaves the camera to the user. Nothing by default.
     """
 
     lookat: tuple[float, float, float] = (0.0, 0.0, 0.5)
     distance: float = 3.0
     elevation: float = -15.0
     azimuth: float = 90.0
+    follow: str | None = None
 
     def __post_init__(self) -> None:
         places = (*self.lookat, self.elevation, self.azimuth)
         if not (all(map(math.isfinite, places)) and 0 < self.distance < math.inf):
             raise RenderError(f"{self} needs finite numbers and a positive distance")
+
+    def moved_with(self, places: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
+        """Return the point in the middle when the body that it follows is elsewhere.
+
+        Args:
+            places: Of that body in each drawn row, in m, (k, 3).
+        """
+        x, y, z = self.lookat
+        forward, aside, _ = places.mean(axis=0)
+        return x + float(forward), y + float(aside), z
 
 
 @dataclass(frozen=True)
