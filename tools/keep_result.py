@@ -31,8 +31,7 @@ EPISODES = 256
 ORIGINAL_EPISODES = 32
 POINTS = 200  # of a curve
 
-IDENTITY = ("format", "env", "rllib", "backend", "seed", "created", "ended", "status", "algo")
-FURTHER = ("sim_backend", "rl", "origins", "owners", "compute", "lineage", "summary", "best")
+LEFT_OUT = ("pid",)
 HOST = ("python", "cpu", "threads", "versions")
 
 
@@ -40,7 +39,7 @@ def keep(run: Run) -> Run:
     """Write the small run of a finished one, and return it."""
     step = run.step()
     policy = run.checkpoint_folder(step)
-    record = {key: run.record[key] for key in IDENTITY + FURTHER if key in run.record}
+    record = {key: value for key, value in run.record.items() if key not in LEFT_OUT}
     record["env_cfg"] = {k: v for k, v in run.record["env_cfg"].items() if k != "model_file"}
     record["host"] = {key: run.record["host"][key] for key in HOST}
     record["hash"] = read_hash(run.checkpoint_folder("latest"))
@@ -88,10 +87,12 @@ def minutes(run: Run) -> float:
 
 def measure(run: Run) -> dict[str, Any]:
     """Return how good a policy is on each engine, and in dm_control where that has the task."""
-    engines = {
-        engine: evaluate_run(run, episodes=EPISODES, sim_backend=engine).to_dict()
-        for engine in ENGINES
-    }
+    own, engines = run.record["sim_backend"], {}
+    for engine in ENGINES:
+        if engine == own and run.record["evaluation"]["episodes"] >= EPISODES:
+            engines[engine] = run.record["evaluation"]  # what the training ended with
+        else:
+            engines[engine] = evaluate_run(run, episodes=EPISODES, sim_backend=engine).to_dict()
     found: dict[str, Any] = {"minutes": round(minutes(run), 2), "engines": engines}
     if run.record["env"] in TASKS:
         found["dm_control"] = play_original(run)

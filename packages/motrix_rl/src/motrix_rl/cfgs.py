@@ -72,15 +72,34 @@ class BalancePPO(SuitePPO):
     max_env_steps: int = 1_000_000
 
 
-@rlcfg("point_mass")
 @rlcfg("dm-cartpole-swingup")
+@dataclass
+class SwingUpPPO(SuitePPO):
+    """Takes a while to find."""
+
+    max_env_steps: int = 4_000_000
+
+
+@rlcfg("point_mass")
+@dataclass
+class PointMassPPO(SuitePPO):
+    """Getting there is what is to be learned, not the rest of the episode at the target."""
+
+    max_env_steps: int = 3_000_000
+    episode_steps: int | None = 200
+
+
 @rlcfg("dm-reacher")
 @rlcfg("dm-reacher-hard")
 @dataclass
-class SuiteMediumPPO(SuitePPO):
-    """Tasks that take a while to find."""
+class ReacherPPO(SuitePPO):
+    """Many ways to many targets: a larger network, and more starts than time at a target."""
 
-    max_env_steps: int = 4_000_000
+    max_env_steps: int = 3_000_000
+    episode_steps: int | None = 150
+    policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
+    value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
+    learning_rate: float = 1e-3
 
 
 @rlcfg("acrobot")
@@ -88,7 +107,7 @@ class SuiteMediumPPO(SuitePPO):
 class AcrobotPPO(PendulumPPO):
     """Harder to swing up, and much harder to balance."""
 
-    max_env_steps: int = 20_000_000
+    max_env_steps: int = 10_000_000
     discount_factor: float = 0.995
 
 
@@ -105,10 +124,7 @@ class BounceBallPPO(SuitePPO):
 @rlcfg("dm-walker")
 @dataclass
 class SuiteRobotPPO(SuitePPO):
-    """The recipe of the suite's robots.
-
-    Without a reward for noise they are content with the first gait that they find.
-    """
+    """The recipe of the suite's robots."""
 
     max_env_steps: int = 3_000_000
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
@@ -117,16 +133,17 @@ class SuiteRobotPPO(SuitePPO):
     learning_rate: float = 1e-3
     learning_rate_schedule: Literal["kl", "linear", "fixed"] = "kl"
     learning_rate_scheduler_kl_threshold: float = 0.01
-    entropy_loss_scale: float = 0.01
+    entropy_loss_scale: float = 0.003
 
 
 @rlcfg("dm-runner")
 @rlcfg("dm-cheetah")
 @dataclass
 class SuiteRunningPPO(SuiteRobotPPO):
-    """Running as fast as possible."""
+    """Without a larger reward for noise it is content with the first gait that it finds."""
 
     max_env_steps: int = 5_000_000
+    entropy_loss_scale: float = 0.01
 
 
 @rlcfg("dm-hopper-stand")
@@ -138,7 +155,7 @@ class HopperPPO(SuitePPO):
     It learns to stay up after lucky starts, of which short episodes have more.
     """
 
-    max_env_steps: int = 6_000_000
+    max_env_steps: int = 12_000_000
     episode_steps: int | None = 200
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
     value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
