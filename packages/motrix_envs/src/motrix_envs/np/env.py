@@ -61,8 +61,7 @@ class NpEnv(ABEnv):
         row_offset: Number of the first row, for processes that share one numbering.
 
     Attributes:
-        episode_limit: Steps after which an episode is cut off; that of the configuration, unless a
-            training wants shorter ones. None means no limit.
+        episode_limit: Steps until an episode is cut off, None for never; a training may lower it.
     """
 
     camera: ClassVar[Camera] = Camera()
@@ -242,16 +241,11 @@ class NpEnv(ABEnv):
         return state
 
     def stagger(self) -> NpEnvState:
-        """Start all episodes, as if each had a random part of its time limit behind it.
-
-        Rows whose episodes only ever end by the limit would otherwise be at the same step of them
-        for ever. Nothing changes where there is no limit.
-        """
+        """Start all episodes, as if each had a random part of its time limit behind it."""
         state = self.init_state()
         if limit := self.episode_limit:
-            rows = np.arange(self._num_envs)
-            passed = self.streams.uniform("stagger", rows, 1, 0.0, limit)[:, 0]
-            self._steps = np.minimum(passed, limit - 1).astype(np.uint64)
+            passed = self.streams.uniform("stagger", np.arange(self._num_envs), 1, 0.0, limit)
+            self._steps = np.minimum(passed[:, 0], limit - 1).astype(np.uint64)
             state.info["steps"] = self._steps
         return state
 
