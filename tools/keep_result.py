@@ -43,6 +43,11 @@ def keep(run: Run) -> Run:
     record["env_cfg"] = {k: v for k, v in run.record["env_cfg"].items() if k != "model_file"}
     record["host"] = {key: run.record["host"][key] for key in HOST}
     record["hash"] = read_hash(run.checkpoint_folder("latest"))
+    if source := record.get("lineage"):
+        checkpoint = Path(source["init_from"])
+        begun = folder_of(Run.open(checkpoint.parents[1])).relative_to(RESULTS.parent)
+        place = begun / "checkpoints" / checkpoint.name
+        record["lineage"] = {**source, "init_from": place.as_posix()}
     folder = folder_of(run)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
