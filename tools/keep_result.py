@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +58,11 @@ def keep(run: Run) -> Run:
     return kept
 
 
+def metrics(run: Run) -> list[dict[str, float]]:
+    """Return what a training told of itself after each update."""
+    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+
+
 def folder_of(run: Run) -> Path:
     """Return where the result of a run lies; the default engine and seed 1 go without saying."""
     record = run.record
@@ -71,23 +75,29 @@ def folder_of(run: Run) -> Path:
 
 
 def curve(run: Run) -> dict[str, list[float]]:
-    """Return env steps, and the mean return of the episodes that ended until then."""
-    rows = map(json.loads, (run.path / "metrics.jsonl").read_text().splitlines())
-    told = [row for row in rows if "episode/return_mean" in row]
-    parts = np.array_split(np.arange(len(told)), min(len(told), POINTS))
+    """Return env steps, and the mean return of the episodes that ended until then.
+
+    Where episodes were shorter in training, it is that of the whole ones that checkpoints are
+    scored on.
+    """
+    shortened = run.record["rl"].get("episode_steps")
+    name = "select/return_mean" if shortened else "episode/return_mean"
+    told = [(row["env_steps"], row[name]) for row in metrics(run) if name in row]
+    parts = np.array_split(np.array(told), min(len(told), POINTS))
     return {
-        "env_steps": [told[part[-1]]["env_steps"] for part in parts],
-        "return": [
-            round(float(np.mean([told[i]["episode/return_mean"] for i in part])), 2)
-            for part in parts
-        ],
+        "env_steps": [int(part[-1, 0]) for part in parts],
+        "return": [round(float(part[:, 1].mean()), 2) for part in parts],
     }
 
 
 def minutes(run: Run) -> float:
-    """Return how long a training took, by the clock."""
-    begun, ended = (datetime.fromisoformat(run.record[key]) for key in ("created", "ended"))
-    return (ended - begun).total_seconds() / 60
+    """Return how long a training took by the clock, without pauses before it was resumed."""
+    seconds, before = 0.0, 0
+    for row in metrics(run):
+        if speed := row.get("time/env_steps_per_second"):
+            seconds += (row["env_steps"] - before) / speed
+            before = row["env_steps"]
+    return seconds / 60
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def measure(run: Run) -> dict[str, Any]:
             engines[engine] = run.record["evaluation"]  # what the training ended with
         else:
             engines[engine] = evaluate_run(run, episodes=EPISODES, sim_backend=engine).to_dict()
-    found: dict[str, Any] = {"minutes": round(minutes(run), 2), "engines": engines}
+    found: dict[str, Any] = {"engines": engines}
     if run.record["env"] in TASKS:
         found["dm_control"] = play_original(run)
     return found
@@ -123,8 +133,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
     for path in parser.parse_args().runs:
-        kept = keep(Run.open(path))
-        found = measure(kept)
+        run = Run.open(path)
+        kept = keep(run)
+        found = {"minutes": round(minutes(run), 2), **measure(kept)}
         write_json_atomic(kept.path / "measured.json", found)
         means = {name: round(one["mean"], 1) for name, one in found["engines"].items()}
         print(kept.path.relative_to(RESULTS), means, found.get("dm_control", {}).get("mean"))

@@ -83,6 +83,10 @@ The first line trains as was done here; the others take the policy that came of 
 
 ![Learning curves of all presets](images/results.png)
 
+Curves show returns while training, noise included. In training, episodes of point_mass, reachers and
+hoppers are shorter; there it is the return of the whole episodes that checkpoints are scored on.
+dm-hopper-hop began with the policy of dm-hopper-stand.
+
 | environment | goal | on | seed | steps, M | min | return | success | in dm_control | elsewhere |
 |---|---|---|---|---|---|---|---|---|---|
 """

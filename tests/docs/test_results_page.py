@@ -1,11 +1,14 @@
 """docs/results.md says what lies in results/, and every policy there can still act."""
 
+import json
 import re
 import runpy
 from pathlib import Path
 
 import pytest
 from motrix_envs import registry
+from motrix_envs.base import describe_fields
+from motrix_rl import registry as rl
 from motrix_rl.cli.evaluate import evaluate_run
 from motrix_rl.contract import check_contract
 from motrix_rl.policy import load_policy
@@ -38,6 +41,17 @@ def test_a_result_is_whole(folder):
 def test_a_result_names_no_place_on_the_machine_it_was_made_on(folder):
     for file in folder.glob("*.json"):
         assert not re.search(r'"(/|[A-Z]:\\)', file.read_text(encoding="utf-8")), file
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_result_was_trained_as_its_preset_says(folder):
+    """A preset that changes needs new results; what somebody set otherwise is in the record."""
+    record = Run.open(folder).record
+    preset = rl.default_rl_cfg(record["env"], record["rllib"], record["backend"])
+    now = json.loads(json.dumps(describe_fields(preset)))
+    by_hand = record["origins"]["rl"]
+    for name, value in now.items():
+        assert name in by_hand or record["rl"][name] == value, name
 
 
 def test_a_policy_earns_what_its_record_says():

@@ -68,6 +68,15 @@ def test_nothing_is_told_of_an_episode_that_had_begun_before(run):
     assert [row[f"episode/length_{kind}"] for kind in ("min", "max")] == [1, 2]
 
 
+def test_an_episode_that_was_started_afresh_is_whole(run):
+    log = TrainingLog(run, 2, 100, partial=np.array([True, True]))
+    log.record(counted([1, 10], [False, False], [1, 7]))
+    log.record(counted([2, 20], [True, True], [0, 0]))
+    log.write(4)
+    (row,) = rows(run)
+    assert [row[f"episode/return_{kind}"] for kind in ("min", "max")] == [3, 3]
+
+
 def counted(reward, done, steps):
     state = step(reward, done)
     state.info["steps"] = np.array(steps, np.uint64)

@@ -119,7 +119,8 @@ class Trainer(ABC):
         end of every rollout, until `session.done`. What the session raises is not to be caught.
 
         Args:
-            env: The environments, `cfg.num_envs` of them, not yet started.
+            env: The environments, `cfg.num_envs` of them, not yet started; with
+                `cfg.stagger_episodes` they are, and `env.state` is where to begin.
             module: What `build_module` returned, perhaps with the weights of another run.
             session: What watches the training.
         """

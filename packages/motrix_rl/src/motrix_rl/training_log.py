@@ -131,7 +131,8 @@ class TrainingLog:
 
         A row's first step shows it, by its count, unless that step also ends the episode.
         """
-        begun = (np.asarray(state.info.get("steps", 0)) == 1) & (self._lengths > 0)
+        first = np.asarray(state.info.get("steps", 0)) == 1
+        begun = first & ((self._lengths > 0) | self._partial)
         if begun.any():
             self._lengths[begun] = 0
             self._partial = self._partial & ~begun
