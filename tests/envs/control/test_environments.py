@@ -42,6 +42,24 @@ def test_a_walker_without_a_speed_to_reach_earns_for_standing_alone():
         assert env.update_state(state).reward == pytest.approx(expected)
 
 
+LEG_ACROSS_NOSE = (
+    (0, 0, 1.91, -0.47, -2.86, 0.95, -0.19),
+    (0, 0, -3.1, -0.5, -2.76, 0.7, 0.49),
+    (0, 0, 1.05, -0.25, -2.75, 0.2, 0.46),
+)
+"""Starts of dm_control's hopper: if nose and leg touched, motors would not get them apart."""
+
+
+@pytest.mark.parametrize("engine", ["motrixsim", "mujoco"])
+def test_a_hopper_gets_its_leg_off_its_nose(engine):
+    env = registry.make("dm-hopper-stand", engine, num_envs=3, seed=1)
+    env.init_state()
+    env.sim.reset(np.arange(3), np.array(LEG_ACROSS_NOSE), np.zeros((3, 7)))
+    torques = [np.full((3, 4), np.sign(np.sin(step / 8))) for step in range(200)]
+    hips = np.array([env.step(torque).obs[:, 3] for torque in torques])
+    assert (np.ptp(hips[100:], axis=0) > 2).all()
+
+
 def test_cheetahs_start_settled_and_differ():
     env = registry.make("dm-cheetah", num_envs=64, seed=1)
     state = env.init_state()
