@@ -75,6 +75,8 @@ motrix play results/dm-walker/motrix-jax
 The first line trains as was done here; the others take the policy that came of it.
 [environments/](environments/README.md) says what each task is, and what its policy was seen to do.
 
+* *goal*: the return to reach; of bounce_ball, success in 90 % of episodes; of acrobot, what an hour
+  gives.
 * *return*: mean and 95 % interval over 256 held-out episodes, without noise; at most 1000.
 * *in dm_control*: the same policy in DeepMind's own environment, over 32 episodes.
 * *elsewhere*: PPO of [CleanRL](https://docs.cleanrl.dev/rl-algorithms/rpo/) in dm_control after
@@ -83,8 +85,8 @@ The first line trains as was done here; the others take the policy that came of 
 
 ![Learning curves of all presets](images/results.png)
 
-Curves show returns while training, noise included. In training, episodes of point_mass, reachers and
-hoppers are shorter; there it is the return of the whole episodes that checkpoints are scored on.
+Curves show returns while training, noise included. In training, episodes of point_mass, reachers
+and hoppers are shorter; there it is the return of the whole episodes that checkpoints are scored on.
 dm-hopper-hop began with the policy of dm-hopper-stand.
 
 | environment | goal | on | seed | steps, M | min | return | success | in dm_control | elsewhere |
@@ -172,7 +174,7 @@ def row(one: Result) -> str:
     record, own, env = one.record, one.own, one.record["env"]
     original = one.measured.get("dm_control")
     return cells(
-        f"[{env}](environments/README.md)",
+        env,
         GOALS[env] or "",
         record["backend"],
         record["seed"],
