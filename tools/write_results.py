@@ -86,7 +86,7 @@ The first line trains as was done here; the others take the policy that came of 
 ![Learning curves of all presets](images/results.png)
 
 Curves show returns while training, noise included. In training, episodes of point_mass, reachers
-and hoppers are shorter; there it is the return of the whole episodes that checkpoints are scored on.
+and hoppers are shorter; theirs is the return of whole episodes, on which checkpoints are scored.
 dm-hopper-hop began with the policy of dm-hopper-stand.
 
 | environment | goal | on | seed | steps, M | min | return | success | in dm_control | elsewhere |
