@@ -64,6 +64,7 @@ FITS = {
     "max_episode_seconds": NONE,
     "seed": NONE,
     "rl_module": NONE,
+    "episode_steps": NONE,
     "device": (*NONE, "text", "empty"),
     "compile_update": (*NONE, "boolean"),
 }
