@@ -79,7 +79,7 @@ class TrainingLog:
         self._steps: list[NpEnvState] = []
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._lengths = np.zeros(num_envs)
-        self._partial = np.zeros(num_envs, np.bool_) if partial is None else partial
+        self._partial = np.zeros(num_envs, np.bool_) if partial is None else partial.copy()
         self._spans: dict[str, _Span] = defaultdict(_Span)
         self._scalars: dict[str, list[float]] = defaultdict(list)
         self._recent: deque[float] = deque(maxlen=RECENT_EPISODES)
@@ -113,8 +113,8 @@ class TrainingLog:
             self._spans[tag].add(np.stack(arrays))
         for state in steps:
             self._forget_abandoned(state)
-            ended = state.done
-            whole = np.flatnonzero(ended & ~self._partial)
+            ended = np.flatnonzero(state.done)
+            whole = ended[~self._partial[ended]]
             self._lengths += 1
             self._sum("episode/return", state.reward, ended, whole)
             for name, term in state.info.get("Reward", {}).items():
@@ -122,9 +122,9 @@ class TrainingLog:
             if whole.size:
                 self._spans["episode/length"].add(self._lengths[whole])
                 self._spans["episode/success"].add(state.info["success"][whole])
-            if ended.any():
+            if ended.size:
                 self._lengths[ended] = 0
-                self._partial = self._partial & ~ended
+                self._partial[ended] = False
 
     def _forget_abandoned(self, state: NpEnvState) -> None:
         """Drop the sums of episodes that `env.init_state()` broke off: they have no end.
@@ -135,7 +135,7 @@ class TrainingLog:
         begun = first & ((self._lengths > 0) | self._partial)
         if begun.any():
             self._lengths[begun] = 0
-            self._partial = self._partial & ~begun
+            self._partial[begun] = False
             for total in self._sums.values():
                 total[begun] = 0
 
@@ -143,7 +143,7 @@ class TrainingLog:
         self,
         tag: str,
         values: NDArray[np.float32],
-        ended: NDArray[np.bool_],
+        ended: NDArray[np.int64],
         whole: NDArray[np.int64],
     ) -> None:
         """Add to the running sum of each episode, and keep the sums of whole ones that ended."""
@@ -155,7 +155,8 @@ class TrainingLog:
             self._spans[tag].add(total[whole])
             if tag == "episode/return":
                 self._recent.extend(total[whole].tolist())
-        total[ended] = 0
+        if ended.size:
+            total[ended] = 0
 
     def track(self, scalars: Mapping[str, ArrayLike]) -> None:
         """Take in numbers of the learner, or sequences of them, by name: losses, times."""
