@@ -66,7 +66,6 @@ FITS = {
     "rl_module": NONE,
     "episode_steps": NONE,
     "device": (*NONE, "text", "empty"),
-    "compile_update": (*NONE, "boolean"),
 }
 
 

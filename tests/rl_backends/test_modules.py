@@ -71,6 +71,15 @@ def test_a_spec_with_options_of_its_own(make_trainer, backend):
     assert tensors["pi/out/kernel"].shape == (7, 2), "the spread depends on the observation"
 
 
+@pytest.mark.parametrize("rllib", ["skrl", "motrix"])
+def test_policies_without_hidden_layers_train(make_trainer, backend, rllib):
+    options = {"fcnet_hiddens": [], "vf_share_layers": False, "free_log_std": True}
+    cls = rl.default.trainer(rllib, backend)
+    spec = RLModuleSpec(model_config_dict=options)
+    act = load_policy(make_trainer(cls=cls, rl_module=spec).train().path).act
+    np.testing.assert_allclose(act(2 * OBS) + act(-2 * OBS), 2 * act(0 * OBS), atol=1e-5)
+
+
 def test_squashed_actions_train(make_trainer, backend):
     options = {"fcnet_hiddens": [7], "vf_share_layers": False, "squash_actions": True}
     spec = RLModuleSpec(model_config_dict=options)

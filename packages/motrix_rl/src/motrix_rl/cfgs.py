@@ -120,7 +120,6 @@ class BounceBallPPO(SuitePPO):
     initial_log_std: float = -2.0
 
 
-@rlcfg("dm-stander")
 @rlcfg("dm-walker")
 @dataclass
 class SuiteRobotPPO(SuitePPO):
@@ -134,6 +133,14 @@ class SuiteRobotPPO(SuitePPO):
     learning_rate_schedule: Literal["kl", "linear", "fixed"] = "kl"
     learning_rate_scheduler_kl_threshold: float = 0.01
     entropy_loss_scale: float = 0.003
+
+
+@rlcfg("dm-stander")
+@dataclass
+class StanderPPO(SuiteRobotPPO):
+    """Soon stands up from nearly every fall; the last of them take longer."""
+
+    max_env_steps: int = 5_000_000
 
 
 @rlcfg("dm-runner")

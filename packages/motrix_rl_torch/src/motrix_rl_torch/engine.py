@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +14,6 @@ from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs
 from motrix_rl.engine.trainer import EngineTrainer
 from motrix_rl.host import usable_cpus
 from motrix_rl.rl_module import Columns, RLModule
-from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.rl_module.distributions.ops import bound
 from motrix_rl.rl_module.ppo import is_portable
 from motrix_rl.rl_module.tensors import Tensors
@@ -23,13 +21,7 @@ from motrix_rl.skrl.cfg import PPOCfg
 from numpy.typing import NDArray
 
 from motrix_rl_torch.compute import ROLLOUT_THREADS, TorchCompute, update_on
-from motrix_rl_torch.gradients import (
-    CHUNK,
-    Gradients,
-    Loss,
-    can_compile,
-    pays_back,
-)
+from motrix_rl_torch.gradients import CHUNK, Gradients, Loss, by_hand_agrees
 from motrix_rl_torch.rl_module import layout
 from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.rl_module.ops import Ops
@@ -39,46 +31,40 @@ class GivenOps(GivenNoise, Ops):
     """Torch with given noise."""
 
 
+def loss_of(module: RLModule, cfg: PPOCfg) -> Loss:
+    """Return the loss of a module that the trainer has checked."""
+    dist_cls = module.get_train_action_dist_cls()
+    assert isinstance(module, TorchRLModule)
+    assert dist_cls is not None
+    return Loss(module, bound(dist_cls, GivenOps), cfg)
+
+
 class Trainer(TorchCompute, EngineTrainer):
     """Trains with Motrix's own PPO in torch; see `EngineTrainer` and `TorchCompute`."""
 
     backend: ClassVar[str] = "torch"
     _chunked: bool = False
-    _compiled: bool = False
+    _by_hand: bool = False
 
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
         """Return the module, and settle how its gradients are worked out."""
         module = super().build_module(env, seed)
-        assert isinstance(module, TorchRLModule)  # `check_module` saw to it
         self._chunked = self.on_cpu and is_portable(module)
-        self._compiled = self._chunked and self._to_be_compiled(module)
+        self._by_hand = self._chunked and by_hand_agrees(loss_of(module, self.cfg))
         return module
-
-    def _to_be_compiled(self, module: TorchRLModule) -> bool:
-        """Tell whether gradients are compiled: where it is wanted, and possible."""
-        wanted = self.cfg.compile_update
-        if wanted is None:
-            wanted = pays_back(self.cfg, sum(p.numel() for p in module.parameters()))
-        if not wanted or can_compile():
-            return bool(wanted)
-        warnings.warn(
-            "torch cannot compile here, most likely for want of a C++ compiler: the update takes "
-            "some 10 to 25 % longer. Install g++ or clang, or set compile_update = False",
-            stacklevel=2,
-        )
-        return False
 
     def describe_compute(self) -> dict[str, Any]:
         """Return how numbers come about; see `Trainer.describe_compute`."""
-        update = {"chunks": CHUNK if self._chunked else None, "compiled": self._compiled}
-        return {**super().describe_compute(), "update": update}
+        chunks = CHUNK if self._chunked else None
+        gradients = "by hand" if self._by_hand else "autograd"
+        return {**super().describe_compute(), "update": {"chunks": chunks, "gradients": gradients}}
 
     def make_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
         assert isinstance(module, TorchRLModule)  # `check_module` saw to it
         chunk_threads = (usable_cpus() or 1) if self._chunked else 0
         return TorchLearner(
-            module, self.cfg, self.device, self.update_threads, chunk_threads, self._compiled
+            module, self.cfg, self.device, self.update_threads, chunk_threads, self._by_hand
         )
 
 
@@ -93,7 +79,7 @@ class TorchLearner(Learner):
         device: Where everything is computed.
         threads: How many torch may use for one operation.
         chunk_threads: See `Gradients`.
-        compiled: See `Gradients`.
+        by_hand: See `Gradients`.
     """
 
     module: TorchRLModule
@@ -105,15 +91,12 @@ class TorchLearner(Learner):
         device: torch.device,
         threads: int = ROLLOUT_THREADS,
         chunk_threads: int = 0,
-        compiled: bool = False,
+        by_hand: bool = False,
     ) -> None:
         super().__init__(module.to(device), cfg)
         self._device, self._threads = device, threads
-        dist_cls = module.get_train_action_dist_cls()
-        assert dist_cls is not None  # `check_module` saw to it
-        self._dist_cls: type[Distribution] = bound(dist_cls, GivenOps)
-        loss = Loss(module, self._dist_cls, cfg)
-        trained = list(loss.trained().values())
+        loss = loss_of(module, cfg)
+        self._dist_cls, trained = loss.dist_cls, loss.trained()
         self._flat = torch.cat([p.detach().reshape(-1) for p in trained])
         self._mean, self._variance = torch.zeros(2, self._flat.numel()).to(device)
         self._slots: dict[int, slice] = {}
@@ -122,7 +105,7 @@ class TorchLearner(Learner):
             slot = self._slots[id(parameter)] = slice(start, start + parameter.numel())
             parameter.data = self._flat[slot].view_as(parameter)
             start = slot.stop
-        self._gradients = Gradients(loss, chunk_threads, compiled)
+        self._gradients = Gradients(loss, chunk_threads, by_hand)
         self._samples: dict[str, torch.Tensor] = {}
 
     # Acting

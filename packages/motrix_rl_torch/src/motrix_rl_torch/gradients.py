@@ -1,27 +1,27 @@
-"""Gradients of PPO's loss in torch: by chunks, on several threads, compiled if that pays back."""
+"""Gradients of PPO's loss in torch: by chunks, on several threads, by hand where that is known."""
 
 from __future__ import annotations
 
-import functools
-import os
-from collections.abc import Callable
+from collections import defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from motrix_rl.cache import cache_folder
 from motrix_rl.engine.loss import outputs, ppo_loss
+from motrix_rl.rl_module import Columns
 from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.skrl.cfg import PPOCfg
 from torch import nn
-from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from motrix_rl_torch.backprop import Backprop, knows
 from motrix_rl_torch.rl_module.module import TorchRLModule
+from motrix_rl_torch.rl_module.ppo import PPOTorchRLModule
 
 Tensors = dict[str, torch.Tensor]
 Slopes = tuple[torch.Tensor, Tensors]
-"""A gradient as one vector, in the order of `trained`, and the parts of the loss."""
+"""A gradient as one vector, in the order of `Loss.trained`, and the parts of the loss."""
 
 CHUNK = 4096
 """Rows that are worked out at once: their activations stay in a processor's caches."""
@@ -29,34 +29,31 @@ CHUNK = 4096
 SMALLEST = 1024
 """Rows below which a thread of their own costs more than it saves."""
 
-PAYS_BACK = 2e13
-"""Floating-point operations of a training from which on compiling takes less than it saves.
-
-docs/performance.md has the measurement.
-"""
+_CHECKED_ROWS = 64
 
 
-class Loss(nn.Module):
-    """PPO's loss of a module, itself a module: `functional_call` then makes a pure function of it.
+@dataclass(frozen=True)
+class Loss:
+    """PPO's loss of a module.
 
-    Args:
+    Attributes:
         module: Policy and value function.
         dist_cls: Distribution of its actions.
         cfg: Coefficients.
     """
 
-    def __init__(self, module: TorchRLModule, dist_cls: type[Distribution], cfg: PPOCfg) -> None:
-        super().__init__()
-        self.module, self._dist_cls, self._cfg = module, dist_cls, cfg
+    module: TorchRLModule
+    dist_cls: type[Distribution]
+    cfg: PPOCfg
 
-    def forward(self, batch: Tensors) -> tuple[torch.Tensor, Tensors]:
+    def __call__(self, batch: Tensors) -> tuple[torch.Tensor, Tensors]:
         """Return the loss of a mini-batch and its parts; see `ppo_loss`."""
         logits, values = outputs(self.module, batch)
-        return ppo_loss(self._dist_cls.from_logits(logits), values, batch, self._cfg)
+        return ppo_loss(self.dist_cls.from_logits(logits), values, batch, self.cfg)
 
-    def trained(self) -> Tensors:
-        """Return the parameters that gradients are for, by name."""
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+    def trained(self) -> list[nn.Parameter]:
+        """Return the parameters that gradients are for."""
+        return [p for p in self.module.parameters() if p.requires_grad]
 
 
 class Gradients:
@@ -69,18 +66,18 @@ class Gradients:
         loss: What is differentiated.
         threads: How many work at once; 0 takes whole mini-batches instead of chunks, for modules
             that may do anything in a forward pass, and for accelerators.
-        compiled: Whether chunks are compiled functions.
+        by_hand: Whether to do without autograd; see `by_hand_agrees`.
     """
 
-    def __init__(self, loss: Loss, threads: int = 0, compiled: bool = False) -> None:
-        self._loss, self._compiled = loss, compiled
-        self._trained = list(loss.trained().values())
+    def __init__(self, loss: Loss, threads: int = 0, by_hand: bool = False) -> None:
+        self._loss, self._by_hand = loss, by_hand
+        self._trained = loss.trained()
         self._threads = None
         if threads:
             self._threads = ThreadPoolExecutor(
                 threads, initializer=torch.set_num_threads, initargs=(1,)
             )
-        self._of_chunk: dict[int, Callable[[Tensors], Slopes]] = {}
+        self._idle: defaultdict[int, deque[Backprop]] = defaultdict(deque)
 
     def over(self, samples: Tensors, rows: torch.Tensor) -> Slopes:
         """Return the gradient of the mean loss over some rows of a rollout.
@@ -89,55 +86,73 @@ class Gradients:
             samples: Columns of the rollout, (samples, ...).
             rows: Their numbers, (n,).
         """
+
+        def work(rows: torch.Tensor) -> Slopes:
+            return self.of({name: column[rows] for name, column in samples.items()})
+
         count = chunk_count(len(rows)) if self._threads else 1
-        chunks = rows.tensor_split(count)
-        for chunk in chunks:
-            if len(chunk) not in self._of_chunk:
-                self._of_chunk[len(chunk)] = self._made(_columns(samples, chunk))
-
-        def work(chunk: torch.Tensor) -> Slopes:
-            return self._of_chunk[len(chunk)](_columns(samples, chunk))
-
         if self._threads is None or count == 1:
             return work(rows)
+        chunks = rows.tensor_split(count)
         weights = [len(chunk) / len(rows) for chunk in chunks]
         return _mean(weights, self._threads.map(work, chunks))
 
-    def _made(self, example: Tensors) -> Callable[[Tensors], Slopes]:
-        return compiled(self._loss, example) if self._compiled else self._eager
+    def of(self, batch: Tensors) -> Slopes:
+        """Return the gradient of the mean loss of a batch; any thread may ask for one."""
+        if not self._by_hand:
+            return self._by_autograd(batch)
+        rows = len(batch["advantages"])
+        idle = self._idle[rows]
+        try:
+            backprop = idle.pop()
+        except IndexError:
+            assert isinstance(self._loss.module, PPOTorchRLModule)
+            backprop = Backprop(self._loss.module, self._loss.cfg, self._trained, rows)
+        slopes = backprop.gradient(batch)
+        idle.append(backprop)
+        return slopes
 
-    def _eager(self, batch: Tensors) -> Slopes:
+    def _by_autograd(self, batch: Tensors) -> Slopes:
         loss, parts = self._loss(batch)
         slopes = torch.autograd.grad(loss, self._trained, materialize_grads=True)
         parts = {name: part.detach() for name, part in parts.items()}
         return torch.cat([slope.reshape(-1) for slope in slopes]), parts
 
 
-def compiled(loss: Loss, example: Tensors) -> Callable[[Tensors], Slopes]:
-    """Return a compiled function from a batch to its gradient.
+def by_hand_agrees(loss: Loss) -> bool:
+    """Tell whether gradients by hand are known for a module, and are those of autograd here."""
+    if not knows(loss.module):
+        return False
+    batch = _example(loss, _CHECKED_ROWS)
+    by_hand, by_autograd = (Gradients(loss, by_hand=way).of(batch)[0] for way in (True, False))
+    return bool((by_hand - by_autograd).norm() <= 1e-4 * by_autograd.norm())
 
-    The module is traced into operations on plain tensors, its parameters and buffers among them:
-    several threads may call the result at once.
 
-    Args:
-        loss: What is differentiated; its parameters may change, but stay where they are.
-        example: A batch of the shape that it is compiled for.
-    """
-    trained = {name: p.detach() for name, p in loss.trained().items()}
+def _example(loss: Loss, rows: int) -> Tensors:
+    """Return a batch of random numbers, in which some ratios and some values are clipped."""
+    draw, config = np.random.default_rng(0).normal, loss.module.config
 
-    def gradient(trained: Tensors, others: Tensors, batch: Tensors) -> Slopes:
-        def of(trained: Tensors) -> tuple[torch.Tensor, Tensors]:
-            return functional_call(loss, {**trained, **others}, (batch,))
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(draw(size=shape).astype(np.float32))
 
-        slopes, parts = torch.func.grad(of, has_aux=True)(trained)
-        return torch.cat([slope.reshape(-1) for slope in slopes.values()]), parts
-
-    def others() -> Tensors:
-        tensors = {**dict(loss.named_parameters()), **dict(loss.named_buffers())}
-        return {name: t.detach() for name, t in tensors.items() if name not in trained}
-
-    function = torch.compile(make_fx(gradient)(trained, others(), example), dynamic=False)
-    return lambda batch: function(trained, others(), batch)
+    spaces = {Columns.OBS: config.observation_space, Columns.STATE: config.state_space}
+    batch = {
+        name: normal(rows, *(space.shape or ()))
+        for name, space in spaces.items()
+        if space is not None
+    }
+    with torch.no_grad():
+        logits, values = outputs(loss.module, batch)
+        dist = loss.dist_cls.from_logits(logits)
+        actions = dist.sample(rng=normal(rows, logits.shape[1] // 2))
+        return {
+            **batch,
+            "actions": actions,
+            "log_probs": dist.logp(actions) + 0.3 * normal(rows),
+            "values": values + 0.3 * normal(rows),
+            "advantages": normal(rows),
+            "targets": normal(rows),
+        }
 
 
 def chunk_count(rows: int) -> int:
@@ -147,31 +162,6 @@ def chunk_count(rows: int) -> int:
         rows: Its size.
     """
     return 1 if rows < 2 * SMALLEST else max(2, -(-rows // CHUNK))
-
-
-def pays_back(cfg: PPOCfg, parameters: int) -> bool:
-    """Tell whether a training is long enough for compiling, by its configuration alone.
-
-    Args:
-        cfg: The configuration.
-        parameters: How many numbers are trained; each costs about six operations per sample.
-    """
-    return 6.0 * parameters * cfg.max_env_steps * cfg.learning_epochs > PAYS_BACK
-
-
-@functools.cache
-def can_compile() -> bool:
-    """Tell whether torch can compile here; it needs a C++ compiler."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder("inductor")))
-    try:
-        torch.compile(lambda x: x.exp() + 1)(torch.ones(8))
-    except Exception:  # noqa: BLE001 - whatever it is that is missing, eager code needs it not
-        return False
-    return True
-
-
-def _columns(samples: Tensors, rows: torch.Tensor) -> Tensors:
-    return {name: column[rows] for name, column in samples.items()}
 
 
 def _mean(weights: list[float], chunks: Any) -> Slopes:

@@ -208,7 +208,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     @override(RLModule)
     def _forward_inference(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
-        features, state = self._encode(self._normalised(batch), "actor")
+        features, state = self._encode(self.normalised(batch), "actor")
         return {Columns.ACTION_DIST_INPUTS: self.run_network("pi", features), **state}
 
     @override(RLModule)
@@ -221,7 +221,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     @override(RLModule)
     def _forward_train(self, batch: Batch, **kwargs: Any) -> dict[str, Any]:
-        batch = self._normalised(batch)
+        batch = self.normalised(batch)
         features, state = self._encode(batch, "actor")
         critic = features
         if not self._shared:
@@ -247,7 +247,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
             raise RuntimeError("a module for inference only has no value function")
         if embeddings is None:
             role = "actor" if self._shared else "critic"
-            embeddings, _ = self._encode(self._normalised(batch), role)
+            embeddings, _ = self._encode(self.normalised(batch), role)
         return self.run_network("vf", embeddings).squeeze(-1)
 
     def _encode(self, batch: Batch, role: str) -> tuple[Any, dict[str, Any]]:
@@ -267,7 +267,7 @@ class PPORLModule(RLModule, InferenceOnlyAPI, ValueFunctionAPI, NormalizerAPI):
 
     # Normaliser
 
-    def _normalised(self, batch: Batch) -> Batch:
+    def normalised(self, batch: Batch) -> Batch:
         """Return a batch with normalised observations, privileged ones too where there are any."""
         if not self.normalizes():
             return batch

@@ -73,10 +73,6 @@ class PPOCfg(BaseRLCfg):
     rewards_shaper_scale: float = 1.0
     """Factor on every reward before learning; logs and evaluations show rewards without it."""
 
-    compile_update: bool | None = None
-    """Whether rllib "motrix" compiles the update in torch; None does so in long trainings, where it
-    pays back. JAX always compiles."""
-
     @property
     def rollout_steps(self) -> int:
         """Steps of the batch between two updates."""

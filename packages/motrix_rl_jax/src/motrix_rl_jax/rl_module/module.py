@@ -71,7 +71,7 @@ class FlaxRLModule(RLModule):
         layout = below(name, config.parameters())
         values = initial_values(layout, draw_seed() if seed is None else seed)
         self.parts[name] = build_model(config)
-        self.params[name] = jax.tree.map(jnp.asarray, states.unflatten(values)[name])
+        self.params[name] = jax.tree.map(jnp.asarray, states.unflatten(values).get(name, {}))
 
     def run_network(self, path: str, *inputs: Any) -> Any:
         """Return what a part makes of inputs; see `RLModule.run_network`."""

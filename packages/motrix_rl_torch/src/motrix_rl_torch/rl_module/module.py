@@ -63,7 +63,7 @@ class TorchRLModule(nn.Module, RLModule):
         with torch.random.fork_rng(devices=[]):
             network = build_model(config)
         values = initial_values({f"{name}/{k}": v for k, v in config.parameters().items()}, seed)
-        layout.write(network, states.unflatten(values)[name])
+        layout.write(network, states.unflatten(values).get(name, {}))
         self.add_module(name, network)
 
     def run_network(self, path: str, *inputs: Any) -> Any:

@@ -51,6 +51,9 @@ def build_model(config: ModelConfig) -> nn.Module:
 class MLP(nn.Module):
     """Hidden layers `0`, `1`, ..., each with its norm `0_norm` if wanted, and a last one, `out`."""
 
+    log_std: nn.Parameter
+    """Only in heads with a free one."""
+
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
         self.config = config
