@@ -69,8 +69,7 @@ def train(env: str, rllib: str, backend: str, seed: int, root: Path) -> Training
         options = ["--backend", backend, "--seed", str(seed), "--runs", str(folder)]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
     (run,) = _finished(folder)
-    lines = (run.path / "metrics.jsonl").read_text().splitlines()
-    rows = [row for row in map(json.loads, lines) if "episode/return_mean" in row]
+    rows = [row for row in run.metrics() if "episode/return_mean" in row]
     return Training(
         rllib=rllib,
         backend=backend,

@@ -6,7 +6,6 @@ uv run --all-packages --with matplotlib scripts/plot_learning.py RUN... --out FI
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,9 +17,10 @@ FIGURE_SIZE = (7.2, 3.4)  # inches
 
 def curve(run: Run) -> tuple[list[float], list[float]]:
     """Return steps and mean returns of the episodes that ended since the point before."""
-    rows = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     points = [
-        (r["env_steps"], r["episode/return_mean"]) for r in rows if "episode/return_mean" in r
+        (row["env_steps"], row["episode/return_mean"])
+        for row in run.metrics()
+        if "episode/return_mean" in row
     ]
     return [steps for steps, _ in points], [value for _, value in points]
 

@@ -10,7 +10,6 @@ both physics engines, and inside of dm_control.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -58,11 +57,6 @@ def keep(run: Run) -> Run:
     return kept
 
 
-def metrics(run: Run) -> list[dict[str, float]]:
-    """Return what a training told of itself after each update."""
-    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-
-
 def folder_of(run: Run) -> Path:
     """Return where the result of a run lies; the default engine and seed 1 go without saying."""
     record = run.record
@@ -82,7 +76,7 @@ def curve(run: Run) -> dict[str, list[float]]:
     """
     shortened = run.record["rl"].get("episode_steps")
     name = "select/return_mean" if shortened else "episode/return_mean"
-    told = [(row["env_steps"], row[name]) for row in metrics(run) if name in row]
+    told = [(row["env_steps"], row[name]) for row in run.metrics() if name in row]
     parts = np.array_split(np.array(told), min(len(told), POINTS))
     return {
         "env_steps": [int(part[-1, 0]) for part in parts],
@@ -93,7 +87,7 @@ def curve(run: Run) -> dict[str, list[float]]:
 def minutes(run: Run) -> float:
     """Return how long a training took by the clock, without pauses before it was resumed."""
     seconds, before = 0.0, 0
-    for row in metrics(run):
+    for row in run.metrics():
         if speed := row.get("time/env_steps_per_second"):
             seconds += (row["env_steps"] - before) / speed
             before = row["env_steps"]

@@ -30,12 +30,13 @@ CASES = {
     "narrow clips": {"value_clip": 0.02, "ratio_clip": 0.02},
     "entropy": {"entropy_loss_scale": 0.3, "grad_norm_clip": 0.0},
     "tight norm clip": {"grad_norm_clip": 1e-3},
+    "by autograd": {"by_hand": False},
     "all at once": {"share": True, "entropy_loss_scale": 0.1, "value_clip": 0.05},
 }
 by_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
-def learners(share=False, state=False, **changes):
+def learners(share=False, state=False, by_hand=True, **changes):
     """Return a learner of each framework, with equal weights and moments, and their config."""
     cfg = PPOCfg(learning_epochs=3, mini_batches=4, rollouts=4, num_envs=ROWS, **changes)
     options = {
@@ -56,7 +57,8 @@ def learners(share=False, state=False, **changes):
         module.update_normalizer(*seen(state))
         made.append(module)
     device = jax.devices("cpu")[0]
-    return cfg, TorchLearner(made[0], cfg, torch.device("cpu")), FlaxLearner(made[1], cfg, device)
+    ours = TorchLearner(made[0], cfg, torch.device("cpu"), by_hand=by_hand)
+    return cfg, ours, FlaxLearner(made[1], cfg, device)
 
 
 def seen(state):

@@ -28,10 +28,6 @@ def spy_on(trainer_class):
     return Spy
 
 
-def rows(run):
-    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-
-
 def scalars(run):
     events = EventAccumulator(str(run.path))
     events.Reload()
@@ -80,7 +76,7 @@ def test_seeds_were_set_before_anything_was_built(trained):
 
 def test_metrics_and_events_agree(trained):
     _, run = trained
-    logged = rows(run)
+    logged = run.metrics()
     assert [row["env_steps"] for row in logged] == [32, 64]
     events = scalars(run)
     for tag in ("reward/instant_mean", "reward_instant/alive_max", "metrics/diverged_min"):
@@ -212,7 +208,7 @@ def test_unusual_settings_arrive(varied):
     checkpoint = run.load()
     assert set(checkpoint.state["learning_rates"]) == {1e-4}
     assert checkpoint.module.tensors["pi/log_std"] == pytest.approx(-1, abs=0.01)
-    (row,) = rows(run)
+    (row,) = run.metrics()
     assert row["loss/entropy_loss"] < 0
     assert run.record["origins"]["rl"]["seed"] == "drawn"
     assert run.record["rl"]["seed"] == run.record["seed"]
@@ -245,7 +241,7 @@ def test_reward_terms_and_episode_sums_of_each_trainer(make_trainer):
     """Two trainings in one process: nothing of the first is found in the second."""
     for _ in range(2):
         run = make_trainer("test-clock", max_env_steps=32).train()
-        (row,) = rows(run)
+        (row,) = run.metrics()
         # Even rows live four steps and earn 1 + 2 + 3 + 4 plus their number each step.
         assert row["reward_total/time_max"] == 10
         assert row["reward_total/time_min"] == 6
@@ -261,7 +257,7 @@ def test_reward_terms_and_episode_sums_of_each_trainer(make_trainer):
 def test_one_environment_trains(make_trainer):
     run = make_trainer("test-clock", num_envs=1, max_env_steps=8).train()
     assert run.checkpoints() == [8]
-    (row,) = rows(run)
+    (row,) = run.metrics()
     assert (row["episode/length_min"], row["episode/length_max"]) == (4, 4)
 
 
@@ -299,7 +295,7 @@ def test_staggered_episodes(rllib, backend, tiny, tmp_path):
         runs_root=tmp_path,
     )
     run = trainer.train()
-    first, second = rows(run)
+    first, second = run.metrics()
     assert 1 <= first["episode/length_min"] <= first["episode/length_max"] == 10
     begun = read_checkpoint(run.checkpoint_folder(80)).env["env/steps"]
     assert len(set(begun.tolist())) > 1
@@ -314,6 +310,6 @@ def test_episodes_are_cut_off_sooner_in_training_alone(backend, tiny, tmp_path):
         env_cfg_override={"max_episode_seconds": 0.1},
         runs_root=tmp_path,
     )
-    trained, selected = rows(trainer.train())
+    trained, selected = trainer.train().metrics()
     assert trained["episode/length_max"] == 5
     assert selected["select/length_mean"] == 10

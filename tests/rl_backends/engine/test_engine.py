@@ -1,6 +1,5 @@
 """The engine from end to end on both frameworks: borders of episodes, spaces, choices, ends."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,10 +20,6 @@ SHORT = {"mini_batches": 2, "discount_factor": GAMMA, "lambda_param": LAMBDA, "r
 @pytest.fixture(scope="session")
 def trainer_class(backend):
     return rl.default.trainer("motrix", backend)
-
-
-def rows(run):
-    return [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
 
 
 def value(obs):
@@ -116,7 +111,7 @@ def test_the_run_is_recorded_and_logged(trained, backend):
     assert trained.checkpoints() == [32, 64]
     told = {"loss/policy_loss", "loss/value_loss", "loss/entropy_loss", "policy/kl_divergence"}
     told |= {"learning/learning_rate", "policy/standard_deviation"}
-    assert told <= rows(trained)[-1].keys()
+    assert told <= trained.metrics()[-1].keys()
     state = trained.load().learner
     assert int(state["adam/steps"]) == 2 * 2 * 2
     assert {"learning_rate", "values/mean", "adam/mean/encoder/shared/0/kernel"} <= state.keys()
@@ -152,7 +147,7 @@ def test_choices_are_learned(make_trainer, name):
     with trainer._open_env(8, 3, "report") as env:
         result = evaluate(env, load_policy(run.path), 16)
     assert result.mean == 4.0
-    assert "policy/entropy" in rows(run)[-1]
+    assert "policy/entropy" in run.metrics()[-1]
 
 
 def test_privileged_observations_reach_the_critic_alone(make_trainer):

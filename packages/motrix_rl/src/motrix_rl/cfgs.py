@@ -161,8 +161,9 @@ class HopperStandPPO(SuitePPO):
     It learns to stay up after lucky starts, of which short episodes have more.
     """
 
-    max_env_steps: int = 8_000_000
+    max_env_steps: int = 10_000_000
     episode_steps: int | None = 200
+    learning_rate_schedule: Literal["kl", "linear", "fixed"] = "linear"
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
     value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
 

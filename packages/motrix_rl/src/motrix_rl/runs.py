@@ -316,6 +316,10 @@ class Run:
 
     # --- metrics ---------------------------------------------------------------------------------
 
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the lines of `metrics.jsonl`, oldest first."""
+        return [json.loads(line) for line in self._metrics.read_text("utf-8").splitlines()]
+
     def append_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Append one line to `metrics.jsonl`; nan and inf are written as text.
 
