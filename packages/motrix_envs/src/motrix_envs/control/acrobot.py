@@ -25,7 +25,7 @@ TARGET_RADIUS = 0.2  # m
 class AcrobotCfg(SuiteCfg):
     """Ten seconds at 100 Hz; dm_control's `acrobot` `swingup`."""
 
-    not_negative: ClassVar[tuple[str, ...]] = ("margin", "start_spread")
+    not_negative: ClassVar[tuple[str, ...]] = ("margin",)
 
     model_file: str | None = model_path("acrobot")
     sim_dt: float = 0.005
@@ -34,8 +34,6 @@ class AcrobotCfg(SuiteCfg):
     render_spacing: float = 4.5
     margin: float = 1.0
     """Distance from the target in m at which a tenth is paid; 0 pays nothing outside of it."""
-    start_spread: float = 1.0
-    """How far from upright the joints start, as a share of half a turn."""
 
 
 @env("acrobot", "np")
@@ -52,10 +50,6 @@ class AcrobotEnv(SuiteEnv):
     def setup(self) -> None:
         """Read both joints."""
         self.reads = self.sim.declare(positions=Positions(), velocities=Velocities())
-
-    def random_pose(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Draw both joints' angles, as far from upright as the configuration allows."""
-        return super().random_pose(rows) * np.float32(self._cfg.start_spread)
 
     # Readers
 
