@@ -73,16 +73,17 @@ class Backprop:
         self._gradient = torch.zeros(sum(sizes))
         views = zip(trained, self._gradient.split(sizes), strict=True)
         slopes = {id(parameter): view.view_as(parameter) for parameter, view in views}
-        encoders = {
-            role: Network(encoder, rows, slopes, first=True)
+        self._encoders = {
+            role: Network(encoder, rows, slopes)
             for role, encoder in module.encoder.named_children()
         }
-        self._shared = "shared" in encoders
-        self._actor = encoders["shared" if self._shared else "actor"]
-        self._critic = encoders["shared" if self._shared else "critic"]
+        self._shared = "shared" in self._encoders
+        self._actor = self._encoders["shared" if self._shared else "actor"]
+        self._critic = self._encoders["shared" if self._shared else "critic"]
         privileged = module.config.state_space is not None
         self._critic_sees = Columns.STATE if privileged else Columns.OBS
-        self._pi, self._vf = (Network(head, rows, slopes) for head in (module.pi, module.vf))
+        self._pi = Network(module.pi, rows, slopes, self._actor.d_out)
+        self._vf = Network(module.vf, rows, slopes, self._critic.d_out, adds=self._shared)
         self._log_std = module.pi.log_std
         self._d_log_std = slopes[id(self._log_std)]
 
@@ -96,12 +97,10 @@ class Backprop:
         means, values = self._pi.forward(of_actor), self._vf.forward(of_critic)
         parts, d_means, self._d_log_std[:] = policy_loss(means, self._log_std, batch, self._cfg)
         parts["value"], d_values = value_loss(values, batch, self._cfg)
-        d_actor, d_critic = self._pi.backward(d_means), self._vf.backward(d_values)
-        if self._shared:
-            d_actor += d_critic
-        else:
-            self._critic.backward(d_critic)
-        self._actor.backward(d_actor)
+        self._pi.backward(d_means)
+        self._vf.backward(d_values)
+        for encoder in self._encoders.values():
+            encoder.backward(encoder.d_out)
         return self._gradient.clone(), parts
 
 
@@ -123,24 +122,22 @@ def policy_loss(
     free = (log_std >= low) & (log_std <= high)
     log_std = log_std.clip(low, high)
     std = log_std.exp()
-    z = (batch["actions"] - means) / std
+    z = (batch["actions"] - means).div_(std)
     squares = z * z
-    log_probs = (squares * -0.5 - (log_std + _HALF_LOG_2PI)).sum(1)
-    change = log_probs - batch["log_probs"]
+    change = squares.sum(1).mul_(-0.5).sub_((log_std + _HALF_LOG_2PI).sum() + batch["log_probs"])
     ratio, advantages = change.exp(), batch["advantages"]
     plain = advantages * ratio
-    clipped = advantages * ratio.clip(1 - cfg.ratio_clip, 1 + cfg.ratio_clip)
+    clipped = ratio.clip(1 - cfg.ratio_clip, 1 + cfg.ratio_clip).mul_(advantages)
     parts = {"policy": -torch.minimum(plain, clipped).mean(), "spread": std.mean()}
-    parts["kl"] = (ratio - 1 - change).mean()
+    parts["kl"] = ratio.sub_(1).sub_(change).mean()
     # Where the clipped one is less, the ratio earns nothing more and has no gradient.
     d_log_probs = torch.where(plain <= clipped, plain, 0).div_(-len(means)).unsqueeze(1)
-    d_means = (z * d_log_probs).div_(std)
     d_log_std = torch.mm(d_log_probs.t(), squares.sub_(1))[0]
     if cfg.entropy_loss_scale:
         entropy = (log_std + (_HALF_LOG_2PI + 0.5)).sum()
         parts["entropy"] = -cfg.entropy_loss_scale * entropy
         d_log_std -= cfg.entropy_loss_scale
-    return parts, d_means, d_log_std * free
+    return parts, z.mul_(d_log_probs).div_(std), d_log_std * free
 
 
 def value_loss(
@@ -164,21 +161,34 @@ class Network:
     Args:
         mlp: The network; a free log-std is not its business.
         rows: How many are worked out at once.
-        slopes: Where gradients go.
-        first: Whether nobody asks for the gradient of its input.
+        slopes: Where gradients of parameters go.
+        d_in: Where the gradient of the input goes, (rows, inputs); None if nobody asks for it.
+        adds: Whether there is one already, to which it is added.
+
+    Attributes:
+        d_out: Memory for the gradient of the output, (rows, outputs); None without any layer.
     """
 
-    def __init__(self, mlp: nn.Module, rows: int, slopes: Slopes, first: bool = False) -> None:
+    def __init__(
+        self,
+        mlp: nn.Module,
+        rows: int,
+        slopes: Slopes,
+        d_in: torch.Tensor | None = None,
+        adds: bool = False,
+    ) -> None:
         assert isinstance(mlp, MLP)  # `knows` saw to it
         config = mlp.config
         hidden = (mlp.get_submodule(str(i)) for i in range(len(config.hidden_layer_dims)))
         stages = [(linear, config.hidden_layer_activation) for linear in hidden]
         if config.output_layer_dim is not None:
             stages.append((mlp.out, config.output_layer_activation))
-        self._layers = [
-            Layer(linear, activation, rows, slopes, first=first and index == 0)
-            for index, (linear, activation) in enumerate(stages)
-        ]
+        self.d_out = d_in
+        self._layers: list[Layer] = []
+        for linear, activation in stages:
+            layer = Layer(linear, activation, rows, slopes, self.d_out, adds)
+            self._layers.append(layer)
+            self.d_out, adds = layer.d_out, False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (rows, outputs) of (rows, inputs)."""
@@ -186,27 +196,33 @@ class Network:
             x = layer.forward(x)
         return x
 
-    def backward(self, d_out: torch.Tensor) -> torch.Tensor:
-        """Write the parameters' gradients; take that of the output, return that of the input."""
+    def backward(self, d_out: torch.Tensor | None) -> None:
+        """Write the gradients of parameters and input; overwrite that of the output."""
         for layer in reversed(self._layers):
-            d_out = layer.backward(d_out)
-        return d_out
+            assert d_out is not None
+            layer.backward(d_out)
+            d_out = layer.d_in
 
 
 class Layer:
     """A linear layer and its activation, with memory for both directions; see `Network`."""
 
     def __init__(
-        self, linear: nn.Module, activation: str, rows: int, slopes: Slopes, first: bool
+        self,
+        linear: nn.Module,
+        activation: str,
+        rows: int,
+        slopes: Slopes,
+        d_in: torch.Tensor | None,
+        adds: bool,
     ) -> None:
         assert isinstance(linear, nn.Linear)
-        self._weight, self._bias = linear.weight, linear.bias
-        self._activation, self._first = activation, first
+        self._weight, self._bias, self._activation = linear.weight, linear.bias, activation
         outputs, inputs = self._weight.shape
-        self._narrow = inputs < outputs
-        self._out, self._below = torch.empty(2, rows, outputs)
-        self._d_in = torch.empty(0 if first else rows, inputs)
-        self._d_weight, self._turned = slopes[id(self._weight)], torch.empty(inputs, outputs)
+        self._out, self.d_out = torch.empty(2, rows, outputs)
+        self.d_in, self._adds = d_in, adds
+        self._d_weight = slopes[id(self._weight)]
+        self._turned = torch.empty(inputs, outputs) if inputs < outputs else None
         self._d_bias = None if self._bias is None else slopes[id(self._bias)]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -216,35 +232,33 @@ class Layer:
             torch.mm(x, self._weight.t(), out=self._out)
         else:
             torch.addmm(self._bias, x, self._weight.t(), out=self._out)
-        self._activate()
+        self._activate(self._out)
         return self._out
 
-    def backward(self, d_out: torch.Tensor) -> torch.Tensor:
-        """Write the parameters' gradients; overwrite that of the output, return the input's."""
+    def backward(self, d_out: torch.Tensor) -> None:
+        """Write the gradients of parameters and input; overwrite that of the output."""
         self._descend(d_out)
-        if self._narrow:
+        if self._turned is None:
+            torch.mm(d_out.t(), self._x, out=self._d_weight)
+        else:
             torch.mm(self._x.t(), d_out, out=self._turned)
             self._d_weight.copy_(self._turned.t())
-        else:
-            torch.mm(d_out.t(), self._x, out=self._d_weight)
         if self._d_bias is not None:
             torch.sum(d_out, 0, out=self._d_bias)
-        if not self._first:
-            torch.mm(d_out, self._weight, out=self._d_in)
-        return self._d_in
+        if self.d_in is not None:
+            torch.addmm(self.d_in, d_out, self._weight, beta=int(self._adds), out=self.d_in)
 
-    def _activate(self) -> None:
+    def _activate(self, out: torch.Tensor) -> None:
         """Apply the activation to the sums, in place."""
-        out = self._out
         if self._activation == "relu":
             torch.relu_(out)
         elif self._activation == "tanh":
             np.tanh(out.numpy(), out=out.numpy())
         elif self._activation == "elu":
-            torch.clamp(out, max=0, out=self._below)
-            np.expm1(self._below.numpy(), out=self._below.numpy())
+            below = torch.clamp(out, max=0, out=self.d_out)
+            np.expm1(below.numpy(), out=below.numpy())
             # e^x - 1 never lies below x: the greater one is right on both sides.
-            torch.maximum(out, self._below, out=out)
+            torch.maximum(out, below, out=out)
 
     def _descend(self, d_out: torch.Tensor) -> None:
         """Make the gradient of the output that of the sums, in place."""

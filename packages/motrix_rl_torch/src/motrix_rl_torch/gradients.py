@@ -88,7 +88,7 @@ class Gradients:
         """
 
         def work(rows: torch.Tensor) -> Slopes:
-            return self.of({name: column[rows] for name, column in samples.items()})
+            return self.of({name: column.index_select(0, rows) for name, column in samples.items()})
 
         count = chunk_count(len(rows)) if self._threads else 1
         if self._threads is None or count == 1:
