@@ -105,6 +105,8 @@ def test_by_hand_and_by_autograd(case, samples):
     by_hand = Gradients(loss, by_hand=True)
     for _ in range(2):  # the second time in used memory, after the weights have moved
         same(by_hand.of(batch), Gradients(loss).of(batch), rtol=2e-4, atol=1e-6)
+        values = Gradients(loss, 2, by_hand=True).values(batch)
+        np.testing.assert_allclose(values, Gradients(loss).values(batch), rtol=2e-4, atol=1e-6)
         with torch.no_grad():
             for parameter in loss.trained():
                 parameter += 0.1 * parameter.sin()

@@ -88,6 +88,12 @@ class Backprop:
         self._d_log_std = slopes[id(self._log_std)]
 
     @torch.no_grad()
+    def values(self, batch: Tensors) -> torch.Tensor:
+        """Return values, (rows,)."""
+        seen = self._module.normalised(batch)
+        return self._vf.forward(self._critic.forward(seen[self._critic_sees])).squeeze(1).clone()
+
+    @torch.no_grad()
     def gradient(self, batch: Tensors) -> tuple[torch.Tensor, Tensors]:
         """Return the gradient as one vector, and the parts of the loss; see `ppo_loss`."""
         seen = self._module.normalised(batch)

@@ -120,9 +120,7 @@ class TorchLearner(Learner):
 
     def values(self, obs: NDArray[Any], states: NDArray[Any] | None) -> NDArray[np.float32]:
         """See `Learner`."""
-        with torch.no_grad():
-            _, values = outputs(self.module, self._batch(obs, states))
-        return np.asarray(values.cpu().numpy())
+        return np.asarray(self._gradients.values(self._batch(obs, states)).cpu().numpy())
 
     def _batch(self, obs: NDArray[Any], states: NDArray[Any] | None) -> dict[str, torch.Tensor]:
         batch = {Columns.OBS: self._tensor(obs)}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +22,8 @@ from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.rl_module.ppo import PPOTorchRLModule
 
 Tensors = dict[str, torch.Tensor]
+T = TypeVar("T")
+Found = TypeVar("Found")
 Slopes = tuple[torch.Tensor, Tensors]
 """A gradient as one vector, in the order of `Loss.trained`, and the parts of the loss."""
 
@@ -90,27 +94,51 @@ class Gradients:
         def work(rows: torch.Tensor) -> Slopes:
             return self.of({name: column.index_select(0, rows) for name, column in samples.items()})
 
-        count = chunk_count(len(rows)) if self._threads else 1
-        if self._threads is None or count == 1:
-            return work(rows)
-        chunks = rows.tensor_split(count)
-        weights = [len(chunk) / len(rows) for chunk in chunks]
-        return _mean(weights, self._threads.map(work, chunks))
+        chunks = rows.tensor_split(self._chunk_count(len(rows)))
+        slopes = self._each(work, chunks)
+        return slopes[0] if len(slopes) == 1 else _mean(slopes, [len(c) for c in chunks])
+
+    def values(self, batch: Tensors) -> torch.Tensor:
+        """Return the values of observations, (rows,)."""
+        count = self._chunk_count(len(batch[Columns.OBS]))
+        columns = (column.tensor_split(count) for column in batch.values())
+        chunks = [dict(zip(batch, parts, strict=True)) for parts in zip(*columns, strict=True)]
+        return torch.cat(self._each(self._values_of, chunks))
+
+    def _chunk_count(self, rows: int) -> int:
+        return chunk_count(rows) if self._threads else 1
+
+    def _each(self, work: Callable[[T], Found], chunks: Sequence[T]) -> list[Found]:
+        """Return what becomes of each chunk, in order."""
+        if self._threads is None or len(chunks) == 1:
+            return [work(chunk) for chunk in chunks]
+        return list(self._threads.map(work, chunks))
+
+    @torch.no_grad()
+    def _values_of(self, batch: Tensors) -> torch.Tensor:
+        if not self._by_hand:
+            return outputs(self._loss.module, batch)[1]
+        with self._backprop(len(batch[Columns.OBS])) as backprop:
+            return backprop.values(batch)
 
     def of(self, batch: Tensors) -> Slopes:
         """Return the gradient of the mean loss of a batch; any thread may ask for one."""
         if not self._by_hand:
             return self._by_autograd(batch)
-        rows = len(batch["advantages"])
+        with self._backprop(len(batch["advantages"])) as backprop:
+            return backprop.gradient(batch)
+
+    @contextmanager
+    def _backprop(self, rows: int) -> Iterator[Backprop]:
+        """Lend a `Backprop` that no other thread works with."""
         idle = self._idle[rows]
         try:
             backprop = idle.pop()
         except IndexError:
             assert isinstance(self._loss.module, PPOTorchRLModule)
             backprop = Backprop(self._loss.module, self._loss.cfg, self._trained, rows)
-        slopes = backprop.gradient(batch)
+        yield backprop
         idle.append(backprop)
-        return slopes
 
     def _by_autograd(self, batch: Tensors) -> Slopes:
         loss, parts = self._loss(batch)
@@ -164,11 +192,12 @@ def chunk_count(rows: int) -> int:
     return 1 if rows < 2 * SMALLEST else max(2, -(-rows // CHUNK))
 
 
-def _mean(weights: list[float], chunks: Any) -> Slopes:
-    """Return the weighted sum of gradients and parts, in the order of the chunks."""
-    total: Any = 0
-    parts: dict[str, Any] = {}
-    for weight, (slopes, told) in zip(weights, chunks, strict=True):
-        total = total + weight * slopes
-        parts = {name: parts.get(name, 0) + weight * value for name, value in told.items()}
+def _mean(chunks: list[Slopes], rows: list[int]) -> Slopes:
+    """Return the mean of gradients and parts over all rows, summed up in the order of chunks."""
+    total = torch.zeros_like(chunks[0][0])
+    parts = dict.fromkeys(chunks[0][1], chunks[0][0].new_zeros(()))
+    for (slopes, told), count in zip(chunks, rows, strict=True):
+        weight = count / sum(rows)
+        total.add_(slopes, alpha=weight)
+        parts = {name: parts[name].add(value, alpha=weight) for name, value in told.items()}
     return total, parts
