@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from dm_originals import TASKS, Original
+from motrix_envs.registry import DEFAULT_ENGINE
 from motrix_rl.atomic import write_json_atomic
 from motrix_rl.checkpoint import Checkpoint, read_hash, read_module
 from motrix_rl.cli.evaluate import evaluate_run
@@ -24,7 +25,7 @@ from motrix_rl.policy import load_policy
 from motrix_rl.runs import Run
 
 RESULTS = Path(__file__).parents[1] / "results"
-ENGINES = ("motrixsim", "mujoco")
+ENGINES = (DEFAULT_ENGINE, "mujoco")
 EPISODES = 256
 ORIGINAL_EPISODES = 32
 POINTS = 200  # of a curve
@@ -61,7 +62,7 @@ def folder_of(run: Run) -> Path:
     """Return where the result of a run lies; the default engine and seed 1 go without saying."""
     record = run.record
     parts = [record["rllib"], record["backend"]]
-    if record["sim_backend"] != ENGINES[0]:
+    if record["sim_backend"] != DEFAULT_ENGINE:
         parts.append(record["sim_backend"])
     if record["seed"] != 1:
         parts.append(f"s{record['seed']}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from motrix_envs.registry import DEFAULT_ENGINE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -151,7 +152,7 @@ def results() -> list[Result]:
 
     def place(one: Result) -> tuple[int, bool, str, int]:
         record = one.record
-        engine = one.engine != "motrixsim"
+        engine = one.engine != DEFAULT_ENGINE
         return order.index(record["env"]), engine, record["backend"], record["seed"]
 
     return sorted(found, key=place)
@@ -162,7 +163,7 @@ def page(found: list[Result]) -> str:
     host = found[0].record["host"]["cpu"]
     cores = {1: "one core", 2: "two cores"}.get(host["usable"], f"{host['usable']} cores")
     parts = [HEAD.format(cores=cores, cpu=f"an {host['model']}")]
-    parts += [row(one) for one in found if one.engine == "motrixsim"]
+    parts += [row(one) for one in found if one.engine == DEFAULT_ENGINE]
     parts += [ENGINES, *(engines_row(one) for one in found)]
     stepping = json.loads((RESULTS / "stepping.json").read_text())["results"]
     parts += [STEPPING.format(num_envs=stepping[0]["num_envs"]), *map(stepping_row, stepping)]
@@ -225,7 +226,7 @@ def draw(found: list[Result]) -> None:
     for axes, name in zip(np.ravel(panels), names, strict=False):
         for one in found:
             record = one.record
-            if record["env"] != name or one.engine != "motrixsim":
+            if record["env"] != name or one.engine != DEFAULT_ENGINE:
                 continue
             steps = np.array(one.curve["env_steps"]) / 1e6
             colour, style = COLOURS[record["backend"]], STYLES[record["seed"]]

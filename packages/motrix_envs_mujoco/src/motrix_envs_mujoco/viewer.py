@@ -57,7 +57,9 @@ class MujocoViewer:
         self._data = mujoco.MjData(model)
         self._option, self._effects = mujoco.MjvOption(), mujoco.MjvPerturb()
         self._camera = _camera(view)
-        self._followed = _body(model, view.camera.follow)
+        self._followed = view.camera.followed(
+            [model.body(number).name for number in range(model.nbody)]
+        )
         self._closed = False
 
     @property
@@ -142,16 +144,6 @@ def _camera(view: View) -> Any:
     camera.distance = view.camera.distance
     camera.elevation, camera.azimuth = view.camera.elevation, view.camera.azimuth
     return camera
-
-
-def _body(model: Any, name: str | None) -> int | None:
-    """Return the number of a body; None for none."""
-    if name is None:
-        return None
-    number = int(mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, name))
-    if number < 0:
-        raise RenderError(f"the camera cannot follow {name!r}: the model has no such body")
-    return number
 
 
 def _context(width: int, height: int) -> Any:

@@ -34,7 +34,7 @@ class MotrixViewer:
             _require_display()
         self._scene, self._data, self._view = scene, data, view
         self._warm_up = WARM_UP_FRAMES
-        self._followed = _index(scene, view.camera.follow)
+        self._followed = view.camera.followed(list(scene.link_names))
         self._app = self._launch()
         self._look_at(view.camera.lookat)
 
@@ -108,16 +108,6 @@ class MotrixViewer:
         """Release the window and the graphics device."""
         with native_stderr():  # its threads are surprised by the end
             self._app.close()
-
-
-def _index(scene: Any, body: str | None) -> int | None:
-    """Return the place of a body among all of them; None for none."""
-    if body is None:
-        return None
-    names = list(scene.link_names)
-    if body not in names:
-        raise RenderError(f"the camera cannot follow {body!r}: the model has no such body")
-    return names.index(body)
 
 
 def _require_driver() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +44,20 @@ class Camera:
         places = (*self.lookat, self.elevation, self.azimuth)
         if not (all(map(math.isfinite, places)) and 0 < self.distance < math.inf):
             raise RenderError(f"{self} needs finite numbers and a positive distance")
+
+    def followed(self, bodies: Sequence[str]) -> int | None:
+        """Return the place of the body to follow among all of a model; None for none.
+
+        Raises:
+            RenderError: The model has no such body.
+        """
+        if self.follow is None:
+            return None
+        if self.follow not in bodies:
+            raise RenderError(
+                f"the camera cannot follow {self.follow!r}: the model has no such body"
+            )
+        return bodies.index(self.follow)
 
     def moved_with(self, places: NDArray[np.floating[Any]]) -> tuple[float, float, float]:
         """Return the point in the middle when the body that it follows is elsewhere.
