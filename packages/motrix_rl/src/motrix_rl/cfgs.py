@@ -138,9 +138,10 @@ class SuiteRobotPPO(SuitePPO):
 @rlcfg("dm-stander")
 @dataclass
 class StanderPPO(SuiteRobotPPO):
-    """Soon stands up from nearly every fall; the last of them take longer."""
+    """Soon stands up from nearly every fall: it takes many episodes to see which policy is best."""
 
     max_env_steps: int = 5_000_000
+    select_episodes: int = 64
 
 
 @rlcfg("dm-runner")
@@ -161,9 +162,10 @@ class HopperStandPPO(SuitePPO):
     It learns to stay up after lucky starts, of which short episodes have more.
     """
 
-    max_env_steps: int = 10_000_000
+    max_env_steps: int = 8_000_000
     episode_steps: int | None = 200
-    learning_rate_schedule: Literal["kl", "linear", "fixed"] = "linear"
+    entropy_loss_scale: float = 0.003
+    select_episodes: int = 64
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
     value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
 
