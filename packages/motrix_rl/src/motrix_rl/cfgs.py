@@ -169,10 +169,8 @@ class HopperStandPPO(SuitePPO):
     It learns to stay up after lucky starts, of which short episodes have more.
     """
 
-    max_env_steps: int = 8_000_000
+    max_env_steps: int = 12_000_000
     episode_steps: int | None = 200
-    entropy_loss_scale: float = 0.003
-    select_episodes: int = 64
     policy_hidden_layer_sizes: tuple[int, ...] = (128, 128)
     value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
 

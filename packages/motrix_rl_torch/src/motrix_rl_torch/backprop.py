@@ -262,9 +262,9 @@ class Layer:
             np.tanh(out.numpy(), out=out.numpy())
         elif self._activation == "elu":
             below = torch.clamp(out, max=0, out=self.d_out)
-            np.expm1(below.numpy(), out=below.numpy())
+            np.exp(below.numpy(), out=below.numpy())
             # e^x - 1 never lies below x: the greater one is right on both sides.
-            torch.maximum(out, below, out=out)
+            torch.maximum(out, below.sub_(1), out=out)
 
     def _descend(self, d_out: torch.Tensor) -> None:
         """Make the gradient of the output that of the sums, in place."""
