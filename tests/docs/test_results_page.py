@@ -9,6 +9,7 @@ import pytest
 from motrix_envs import registry
 from motrix_envs.base import describe_fields
 from motrix_rl import registry as rl
+from motrix_rl.checkpoint import read_hash
 from motrix_rl.cli.evaluate import evaluate_run
 from motrix_rl.contract import check_contract
 from motrix_rl.policy import load_policy
@@ -52,6 +53,12 @@ def test_a_result_was_trained_as_its_preset_says(folder):
     by_hand = record["origins"]["rl"]
     for name, value in now.items():
         assert name in by_hand or record["rl"][name] == value, name
+
+
+@pytest.mark.parametrize("folder", RUNS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_a_result_began_with_is_there(folder):
+    if source := Run.open(folder).record.get("lineage"):
+        assert read_hash(ROOT / source["init_from"]) == source["hash"]
 
 
 def test_a_policy_earns_what_its_record_says():
