@@ -130,7 +130,7 @@ def activate(name: str, x: Array) -> Array:
     if name == "elu":
         # e^x - 1 never lies below x: the greater one is right on both sides, and `where` is slow.
         # So is `expm1`: where a processor has no AVX-512, it takes seven times as long as `exp`.
-        return np.maximum(x, np.exp(np.minimum(x, 0)) - 1)
+        return np.asarray(np.maximum(x, np.exp(np.minimum(x, 0)) - 1))
     if name == "silu":
         return np.asarray(x / (1 + np.exp(-x.clip(-80, None))))
     if name == "gelu":
