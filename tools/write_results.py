@@ -76,8 +76,7 @@ motrix play results/dm-walker/motrix-jax
 The first line trains as was done here; the others take the policy that came of it.
 [environments/](environments/README.md) says what each task is, and what its policy was seen to do.
 
-* *goal*: the return to reach; of bounce_ball, success in 90 % of episodes; of acrobot, what an hour
-  gives.
+* *goal*: the return to reach; of bounce_ball, success in 90 % of episodes; acrobot has none.
 * *return*: mean and 95 % interval over 256 held-out episodes, without noise; at most 1000.
 * *in dm_control*: the same policy in DeepMind's own environment, over 32 episodes.
 * *elsewhere*: PPO of [CleanRL](https://docs.cleanrl.dev/rl-algorithms/rpo/) in dm_control after

@@ -141,7 +141,7 @@ def test_choices_are_learnt(make_trainer, backend, name):
     result = evaluate(env, load_policy(run.path), episodes=16)
     assert result.mean == result.length == 4, "every choice of every step is right"
     env.close()
-    last = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[-1])
+    last = run.metrics()[-1]
     assert 0 < last["policy/entropy"] < 2
     assert "policy/standard_deviation" not in last
 

@@ -1,13 +1,14 @@
 """Backpropagation of PPO's loss by hand, for Gaussian policies and values that are plain MLPs.
 
-What autograd does, in about half the time: memory is kept from one gradient to the next, where
-autograd has the system find new pages for every product; narrow matrices come first in products;
-NumPy works out exponentials; and the loss is a few operations instead of a graph.
+What autograd does, in about two thirds of the time: memory is kept from one gradient to the next,
+where autograd has the system find new pages for every product; narrow matrices come first in
+products; NumPy works out exponentials; and the loss is a few operations instead of a graph.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeGuard
 
 import numpy as np
@@ -24,14 +25,21 @@ from motrix_rl_torch.rl_module.networks import MLP
 from motrix_rl_torch.rl_module.ppo import PPOTorchRLModule
 
 Tensors = dict[str, torch.Tensor]
-Slopes = dict[int, torch.Tensor]
-"""Where the gradients of parameters are written to, by `id` of the parameter."""
+Views = dict[int, torch.Tensor]
+"""Parts of a vector, in the shapes of parameters, by `id` of the parameter."""
 
 ACTIVATIONS = {"elu", "relu", "tanh", "linear"}
 """Those whose slope follows from what they put out."""
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _aten = torch.ops.aten
+
+
+def views_of(vector: torch.Tensor, parameters: Sequence[nn.Parameter]) -> Views:
+    """Return the parts of a vector that holds a number for each of the parameters', in order."""
+    parts = vector.split([parameter.numel() for parameter in parameters])
+    pairs = zip(parameters, parts, strict=True)
+    return {id(parameter): part.view_as(parameter) for parameter, part in pairs}
 
 
 def knows(module: TorchRLModule) -> TypeGuard[PPOTorchRLModule]:
@@ -69,10 +77,8 @@ class Backprop:
         self, module: PPOTorchRLModule, cfg: PPOCfg, trained: list[nn.Parameter], rows: int
     ) -> None:
         self._module, self._cfg = module, cfg
-        sizes = [parameter.numel() for parameter in trained]
-        self._gradient = torch.zeros(sum(sizes))
-        views = zip(trained, self._gradient.split(sizes), strict=True)
-        slopes = {id(parameter): view.view_as(parameter) for parameter, view in views}
+        self._gradient = torch.zeros(sum(parameter.numel() for parameter in trained))
+        slopes = views_of(self._gradient, trained)
         self._encoders = {
             role: Network(encoder, rows, slopes)
             for role, encoder in module.encoder.named_children()
@@ -179,7 +185,7 @@ class Network:
         self,
         mlp: nn.Module,
         rows: int,
-        slopes: Slopes,
+        slopes: Views,
         d_in: torch.Tensor | None = None,
         adds: bool = False,
     ) -> None:
@@ -218,7 +224,7 @@ class Layer:
         linear: nn.Module,
         activation: str,
         rows: int,
-        slopes: Slopes,
+        slopes: Views,
         d_in: torch.Tensor | None,
         adds: bool,
     ) -> None:

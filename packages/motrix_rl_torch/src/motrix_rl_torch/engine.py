@@ -20,6 +20,7 @@ from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 from numpy.typing import NDArray
 
+from motrix_rl_torch.backprop import views_of
 from motrix_rl_torch.compute import ROLLOUT_THREADS, TorchCompute, update_on
 from motrix_rl_torch.gradients import CHUNK, Gradients, Loss, by_hand_agrees
 from motrix_rl_torch.rl_module import layout
@@ -96,15 +97,12 @@ class TorchLearner(Learner):
         super().__init__(module.to(device), cfg)
         self._device, self._threads = device, threads
         loss = loss_of(module, cfg)
-        self._dist_cls, trained = loss.dist_cls, loss.trained()
-        self._flat = torch.cat([p.detach().reshape(-1) for p in trained])
+        self._dist_cls, self._trained = loss.dist_cls, loss.trained()
+        self._flat = torch.cat([p.detach().reshape(-1) for p in self._trained])
         self._mean, self._variance = torch.zeros(2, self._flat.numel()).to(device)
-        self._slots: dict[int, slice] = {}
-        start = 0
-        for parameter in trained:
-            slot = self._slots[id(parameter)] = slice(start, start + parameter.numel())
-            parameter.data = self._flat[slot].view_as(parameter)
-            start = slot.stop
+        views = views_of(self._flat, self._trained)
+        for parameter in self._trained:
+            parameter.data = views[id(parameter)]
         self._gradients = Gradients(loss, chunk_threads, by_hand)
         self._samples: dict[str, torch.Tensor] = {}
 
@@ -182,10 +180,9 @@ class TorchLearner(Learner):
 
     def _parts(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return views of a flat vector by the canonical paths of the parameters."""
+        views = views_of(vector, self._trained)
         return {
-            entry.path: vector[self._slots[id(entry.tensor)]]
-            .view_as(entry.tensor)
-            .permute(entry.axes)
+            entry.path: views[id(entry.tensor)].permute(entry.axes)
             for entry in layout.entries(self.module)
-            if id(entry.tensor) in self._slots
+            if id(entry.tensor) in views
         }

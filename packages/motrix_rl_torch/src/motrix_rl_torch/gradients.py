@@ -17,11 +17,10 @@ from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.skrl.cfg import PPOCfg
 from torch import nn
 
-from motrix_rl_torch.backprop import Backprop, knows
+from motrix_rl_torch.backprop import Backprop, Tensors, knows
 from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.rl_module.ppo import PPOTorchRLModule
 
-Tensors = dict[str, torch.Tensor]
 T = TypeVar("T")
 Found = TypeVar("Found")
 Slopes = tuple[torch.Tensor, Tensors]

@@ -141,8 +141,7 @@ class BackendContract(PolicyTests, RepetitionTests, EndTests):
 
     def test_metrics(self) -> None:
         """There is a line of finite numbers for every update, further on than the one before."""
-        text = (self.trained().run.path / "metrics.jsonl").read_text(encoding="utf-8")
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = self.trained().run.metrics()
         rows = [line for line in lines if not any(name.startswith("select/") for name in line)]
         steps = [row["env_steps"] for row in rows]
         assert len(rows) == 3 and steps == sorted(set(steps)), (
