@@ -1,4 +1,4 @@
-"""One mini-batch of PPO: torch, JAX and the NumPy reference come to the same numbers."""
+"""One mini-batch of PPO: torch, JAX, machine code and the reference come to the same numbers."""
 
 import functools
 import itertools
@@ -9,8 +9,10 @@ import pytest
 import torch
 from gymnasium import spaces
 from motrix_rl.engine import reference
+from motrix_rl.engine.actor_critic import ActorCritic
 from motrix_rl.engine.draws import Draws
 from motrix_rl.engine.loss import adam_scales
+from motrix_rl.engine.native import NativeLearner
 from motrix_rl.errors import CheckpointError
 from motrix_rl.rl_module import RLModuleSpec, states
 from motrix_rl.rl_module.frameworks import ppo_module
@@ -30,14 +32,13 @@ CASES = {
     "narrow clips": {"value_clip": 0.02, "ratio_clip": 0.02},
     "entropy": {"entropy_loss_scale": 0.3, "grad_norm_clip": 0.0},
     "tight norm clip": {"grad_norm_clip": 1e-3},
-    "by autograd": {"by_hand": False},
     "all at once": {"share": True, "entropy_loss_scale": 0.1, "value_clip": 0.05},
 }
 by_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
-def learners(share=False, state=False, by_hand=True, **changes):
-    """Return a learner of each framework, with equal weights and moments, and their config."""
+def learners(share=False, state=False, **changes):
+    """Return the config, and a learner of torch, of JAX and of none, all with equal weights."""
     cfg = PPOCfg(learning_epochs=3, mini_batches=4, rollouts=4, num_envs=ROWS, **changes)
     options = {
         "fcnet_hiddens": [8, 7],
@@ -50,15 +51,19 @@ def learners(share=False, state=False, by_hand=True, **changes):
         "seed": 3,
     }
     made = []
-    for framework in ("torch", "jax"):
+    for framework in ("torch", "jax", "torch"):
         spec = RLModuleSpec(ppo_module(framework), OBS, MOVE, model_config_dict=options)
         spec.state_space = STATE if state else None
         module = spec.build()
         module.update_normalizer(*seen(state))
         made.append(module)
     device = jax.devices("cpu")[0]
-    ours = TorchLearner(made[0], cfg, torch.device("cpu"), by_hand=by_hand)
-    return cfg, ours, FlaxLearner(made[1], cfg, device)
+    return (
+        cfg,
+        TorchLearner(made[0], cfg, torch.device("cpu")),
+        FlaxLearner(made[1], cfg, device),
+        NativeLearner(made[2], cfg, ActorCritic.of(made[2])),
+    )
 
 
 def seen(state):
@@ -92,22 +97,24 @@ def samples(learner, state=False):
 
 
 def weights(learner):
+    learner.get_state()  # brings the module up to date
     return {k: np.array(v) for k, v in states.flatten(learner.module.get_state()).items()}
 
 
 @by_case
 def test_one_mini_batch(case):
-    cfg, *both = learners(**case)
-    ours, theirs = (samples(learner, case.get("state", False)) for learner in both)
+    cfg, *all_three = learners(**case)
+    ours, *others = (samples(learner, case.get("state", False)) for learner in all_three)
     for name, column in ours.items():
-        np.testing.assert_allclose(theirs[name], column, rtol=1e-4, atol=1e-5, err_msg=name)
-    start, rate = weights(both[0]), 1e-3
+        for theirs in others:
+            np.testing.assert_allclose(theirs[name], column, rtol=1e-4, atol=1e-5, err_msg=name)
+    start, rate = weights(all_three[0]), 1e-3
     losses, gradient, log_probs = reference.loss_and_gradient(start, ours, cfg)
     assert 0.05 < np.abs(log_probs - ours["log_probs"]).max() < 0.6, "the noise of `samples`"
     gradient = reference.clipped(gradient, cfg.grad_norm_clip)
     zeros = {path: np.zeros_like(array) for path, array in gradient.items()}
     expected, mean, variance = reference.adam_step(start, gradient, zeros, zeros, 1, rate)
-    for learner in both:
+    for learner in all_three:
         learner.load(ours)
         order = np.arange(SIZE, dtype=np.int32)[None]
         parts, taken = learner.run_epoch(order, np.array([adam_scales(1, rate)]))
@@ -133,35 +140,37 @@ def test_one_mini_batch(case):
 @pytest.mark.parametrize(("schedule", "limit"), [("kl", 0.0), ("linear", 0.006), ("fixed", 0.0)])
 def test_whole_updates_stay_together(schedule, limit):
     """Two rollouts of three epochs: weights, learning rate, steps, normaliser, what is told."""
-    _, *both = learners(
+    _, *all_three = learners(
         learning_rate_schedule=schedule,
         learning_rate_scheduler_kl_threshold=0.002,
         kl_threshold=limit,
     )
-    ours, theirs = both
-    batch, told = samples(ours), []
+    ours, *others = all_three
+    batch, told = samples(ours), {}
     draws = Draws(ours.module, 5, ROWS, SIZE)
-    for learner, update in itertools.product(both, range(2)):
+    for learner, update in itertools.product(all_three, range(2)):
         targets = learner.targets(batch["targets"].astype(np.float64) * 3 + 1)
         order = functools.partial(draws.order, update)
-        told.append(learner.update({**batch, "targets": targets}, order, update / 2))
-    assert ours.steps == theirs.steps
+        told[learner] = learner.update({**batch, "targets": targets}, order, update / 2)
     assert (ours.steps < 2 * 3 * 4) == (limit > 0)
-    assert ours.rate == theirs.rate
     expected = {"kl": 1e-3 / 1.5**6, "linear": 5e-4, "fixed": 1e-3}
     assert ours.rate == pytest.approx(expected[schedule])
-    assert ours.value_moments == theirs.value_moments
-    assert told[1].keys() == told[3].keys()
-    for name, values in told[1].items():
-        np.testing.assert_allclose(told[3][name], values, rtol=1e-3, atol=1e-4, err_msg=name)
-    for path, array in weights(ours).items():
-        np.testing.assert_allclose(weights(theirs)[path], array, rtol=1e-3, atol=1e-4, err_msg=path)
+    for theirs in others:
+        assert (theirs.steps, theirs.rate) == (ours.steps, ours.rate)
+        assert theirs.value_moments == ours.value_moments
+        assert told[theirs].keys() == told[ours].keys()
+        for name, values in told[ours].items():
+            found = told[theirs][name]
+            np.testing.assert_allclose(found, values, rtol=1e-3, atol=1e-4, err_msg=name)
+        found = weights(theirs)
+        for path, array in weights(ours).items():
+            np.testing.assert_allclose(found[path], array, rtol=1e-3, atol=1e-4, err_msg=path)
 
 
 def test_a_stop_leaves_the_weights_alone():
-    _, *both = learners(kl_threshold=1e-6)
-    batch = samples(both[0])
-    for learner in both:
+    _, *all_three = learners(kl_threshold=1e-6)
+    batch = samples(all_three[0])
+    for learner in all_three:
         before = weights(learner)
         learner.load(batch)
         parts, taken = learner.run_epoch(
@@ -176,25 +185,30 @@ def test_a_stop_leaves_the_weights_alone():
 
 
 def test_a_learner_goes_on_in_the_other_framework():
-    """Names and layout of a learner's state are the same in both."""
-    _, ours, theirs = learners()
+    """Names and layout of a learner's state are the same in all."""
+    _, ours, theirs, without = learners()
     batch = samples(ours)
     order = np.arange(SIZE, dtype=np.int32)
     ours.update(batch, lambda epoch: order, 0.0)
-    theirs.module.set_state(ours.module.get_state())
+    for learner in (theirs, without):
+        learner.module.set_state(ours.module.get_state())
     theirs = FlaxLearner(theirs.module, theirs.cfg, jax.devices("cpu")[0])
-    theirs.set_state(ours.get_state())
-    for name, array in ours.get_state().items():
-        np.testing.assert_array_equal(theirs.get_state()[name], array, err_msg=name)
-    for learner in (ours, theirs):
+    without = NativeLearner(without.module, without.cfg, without.networks)
+    for learner in (theirs, without):
+        learner.set_state(ours.get_state())
+        for name, array in ours.get_state().items():
+            np.testing.assert_array_equal(learner.get_state()[name], array, err_msg=name)
+    for learner in (ours, theirs, without):
         learner.update(batch, lambda epoch: order, 0.0)
     for path, array in weights(ours).items():
-        np.testing.assert_allclose(weights(theirs)[path], array, rtol=1e-3, atol=2e-5, err_msg=path)
+        for learner in (theirs, without):
+            found = weights(learner)[path]
+            np.testing.assert_allclose(found, array, rtol=1e-3, atol=2e-5, err_msg=path)
 
 
 def test_the_state_of_another_learner_is_refused():
-    _, *both = learners()
-    for learner in both:
+    _, *all_three = learners()
+    for learner in all_three:
         state = learner.get_state()
         del state["adam/mean/pi/log_std"]
         with pytest.raises(CheckpointError, match="adam/mean/pi/log_std is missing or too much"):
@@ -202,7 +216,7 @@ def test_the_state_of_another_learner_is_refused():
 
 
 def test_the_value_normaliser():
-    _, learner, _ = learners()
+    _, learner, *_ = learners()
     rng = np.random.default_rng(0)
     returns = [rng.normal(30, 4, (4, ROWS)) for _ in range(2)]
     targets = [learner.targets(one) for one in returns][-1]

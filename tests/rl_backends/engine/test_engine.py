@@ -186,8 +186,9 @@ def test_distributions_whose_noise_is_not_known_are_refused(make_trainer, monkey
             trainer.build_module(env, 1)
 
 
-def test_the_host_acts_as_the_framework_would(make_trainer):
+def test_the_host_acts_as_the_framework_would(make_trainer, monkeypatch):
     """NumPy and the framework agree on actions and log-probabilities, also after an update."""
+    monkeypatch.setenv("MOTRIX_NATIVE", "0")
     trainer = make_trainer("test-clock", **SHORT)
     with trainer._open_env(4, 1, "train") as env:
         module = trainer.build_module(env, 1)
@@ -207,6 +208,7 @@ def test_the_host_acts_as_the_framework_would(make_trainer):
 
 
 def test_a_host_that_disagrees_does_not_act(make_trainer, monkeypatch):
+    monkeypatch.setenv("MOTRIX_NATIVE", "0")
     monkeypatch.setattr(HostPolicy, "logits", lambda self, obs: np.zeros((len(obs), 2)) + 0.1)
     trainer = make_trainer("test-clock", **SHORT)
     with trainer._open_env(4, 1, "train") as env:

@@ -48,7 +48,7 @@ class Trainer(JaxCompute, EngineTrainer):
         output = forward(module.variables, {Columns.OBS: obs})
         return np.asarray(output[Columns.ACTION_DIST_INPUTS])
 
-    def make_learner(self, module: RLModule) -> Learner:
+    def framework_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
         assert isinstance(module, FlaxRLModule)  # `check_module` saw to it
         return FlaxLearner(module, self.cfg, self.device)

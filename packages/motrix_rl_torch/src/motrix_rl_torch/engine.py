@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +20,10 @@ from motrix_rl.rl_module.ppo import is_portable
 from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 from numpy.typing import NDArray
+from torch import nn
 
-from motrix_rl_torch.backprop import views_of
 from motrix_rl_torch.compute import ROLLOUT_THREADS, TorchCompute, update_on
-from motrix_rl_torch.gradients import CHUNK, Gradients, Loss, by_hand_agrees
+from motrix_rl_torch.gradients import CHUNK, Gradients, Loss
 from motrix_rl_torch.rl_module import layout
 from motrix_rl_torch.rl_module.module import TorchRLModule
 from motrix_rl_torch.rl_module.ops import Ops
@@ -45,28 +46,22 @@ class Trainer(TorchCompute, EngineTrainer):
 
     backend: ClassVar[str] = "torch"
     _chunked: bool = False
-    _by_hand: bool = False
 
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
         """Return the module, and settle how its gradients are worked out."""
         module = super().build_module(env, seed)
         self._chunked = self.on_cpu and is_portable(module)
-        self._by_hand = self._chunked and by_hand_agrees(loss_of(module, self.cfg))
         return module
 
-    def describe_compute(self) -> dict[str, Any]:
-        """Return how numbers come about; see `Trainer.describe_compute`."""
-        chunks = CHUNK if self._chunked else None
-        gradients = "by hand" if self._by_hand else "autograd"
-        return {**super().describe_compute(), "update": {"chunks": chunks, "gradients": gradients}}
+    def describe_update(self) -> dict[str, Any]:
+        """See `EngineTrainer`."""
+        return {**super().describe_update(), "chunks": CHUNK if self._chunked else None}
 
-    def make_learner(self, module: RLModule) -> Learner:
+    def framework_learner(self, module: RLModule) -> Learner:
         """Return a learner on the configured device."""
         assert isinstance(module, TorchRLModule)  # `check_module` saw to it
         chunk_threads = (usable_cpus() or 1) if self._chunked else 0
-        return TorchLearner(
-            module, self.cfg, self.device, self.update_threads, chunk_threads, self._by_hand
-        )
+        return TorchLearner(module, self.cfg, self.device, self.update_threads, chunk_threads)
 
 
 class TorchLearner(Learner):
@@ -80,7 +75,6 @@ class TorchLearner(Learner):
         device: Where everything is computed.
         threads: How many torch may use for one operation.
         chunk_threads: See `Gradients`.
-        by_hand: See `Gradients`.
     """
 
     module: TorchRLModule
@@ -92,7 +86,6 @@ class TorchLearner(Learner):
         device: torch.device,
         threads: int = ROLLOUT_THREADS,
         chunk_threads: int = 0,
-        by_hand: bool = False,
     ) -> None:
         super().__init__(module.to(device), cfg)
         self._device, self._threads = device, threads
@@ -103,7 +96,7 @@ class TorchLearner(Learner):
         views = views_of(self._flat, self._trained)
         for parameter in self._trained:
             parameter.data = views[id(parameter)]
-        self._gradients = Gradients(loss, chunk_threads, by_hand)
+        self._gradients = Gradients(loss, chunk_threads)
         self._samples: dict[str, torch.Tensor] = {}
 
     # Acting
@@ -186,3 +179,10 @@ class TorchLearner(Learner):
             for entry in layout.entries(self.module)
             if id(entry.tensor) in views
         }
+
+
+def views_of(vector: torch.Tensor, parameters: Sequence[nn.Parameter]) -> dict[int, torch.Tensor]:
+    """Return the parts of a vector that holds all parameters in order, by `id` of the parameter."""
+    parts = vector.split([parameter.numel() for parameter in parameters])
+    pairs = zip(parameters, parts, strict=True)
+    return {id(parameter): part.view_as(parameter) for parameter, part in pairs}

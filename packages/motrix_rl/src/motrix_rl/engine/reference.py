@@ -1,13 +1,13 @@
 """One mini-batch of PPO by hand, in NumPy and float64: what every backend is compared with.
 
-It knows PPO's own module with MLPs, ELUs and a free log-std, shared or not, and nothing of the code
-that it judges: forward pass, loss, gradient, clipping and Adam are written down once more.
+It knows PPO's own module with MLPs and a free log-std, shared or not, and nothing of the code that
+it judges: forward pass, loss, gradient, clipping and Adam are written down once more.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,10 @@ Arrays = dict[str, Array]
 
 
 def loss_and_gradient(
-    state: Mapping[str, Array], batch: Mapping[str, Array], cfg: PPOCfg
+    state: Mapping[str, Array],
+    batch: Mapping[str, Array],
+    cfg: PPOCfg,
+    activations: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, float], Arrays, Array]:
     """Return losses, their gradient and the log-probabilities of a mini-batch.
 
@@ -28,6 +31,8 @@ def loss_and_gradient(
         state: A module's state by canonical path.
         batch: See `ppo_loss`, with `obs` and perhaps `state`.
         cfg: Coefficients.
+        activations: What follows the hidden layers of a network, by its path such as `"pi"`:
+            `"elu"`, as everywhere by default, `"relu"`, `"tanh"` or `"linear"`.
 
     Returns:
         `policy`, `value`, `entropy` (losses), `kl` and `spread`; the gradient by canonical path,
@@ -36,22 +41,22 @@ def loss_and_gradient(
     p = {path: np.asarray(array, np.float64) for path, array in state.items()}
     b = {name: np.asarray(array, np.float64) for name, array in batch.items()}
     shared = any(path.startswith("encoder/shared/") for path in p)
-    actor, critic = ("encoder/shared",) * 2 if shared else ("encoder/actor", "encoder/critic")
-    of_actor = _layers(p, actor, _normalised(p, "normalizer", b["obs"]))
-    of_critic = of_actor
-    if not shared:
-        column, moments = ("state", "state_normalizer") if "state" in b else ("obs", "normalizer")
-        of_critic = _layers(p, critic, _normalised(p, moments, b[column]))
-    mean = of_actor[-1] @ p["pi/out/kernel"] + p["pi/out/bias"]
-    values = (of_critic[-1] @ p["vf/out/kernel"] + p["vf/out/bias"])[:, 0]
+    paths = ("encoder/shared",) * 2 if shared else ("encoder/actor", "encoder/critic")
+    actor, critic, pi, vf = (
+        _Network(p, path, (activations or {}).get(path, "elu")) for path in (*paths, "pi", "vf")
+    )
+    mean = pi.forward(actor.forward(_normalised(p, "normalizer", b["obs"])))
+    column, moments = ("state", "state_normalizer") if "state" in b else ("obs", "normalizer")
+    values = vf.forward(critic.forward(_normalised(p, moments, b[column])))[:, 0]
     parts, d_mean, d_log_std, log_probs = _policy(mean, p["pi/log_std"], b, cfg)
     parts["value"], d_values = _value(values, b, cfg)
-    gradient, d_actor = _linear(p, "pi/out", of_actor[-1], d_mean)
-    of_vf, d_critic = _linear(p, "vf/out", of_critic[-1], d_values[:, None])
+    gradient, d_actor = pi.backward(d_mean)
+    of_vf, d_critic = vf.backward(d_values[:, None])
     gradient |= {**of_vf, "pi/log_std": d_log_std}
     if shared:
-        return parts, gradient | _back(p, actor, of_actor, d_actor + d_critic), log_probs
-    gradient |= _back(p, actor, of_actor, d_actor) | _back(p, critic, of_critic, d_critic)
+        d_actor = d_critic = d_actor + d_critic
+    for encoder, d_out in ((actor, d_actor), (critic, d_critic)):
+        gradient |= encoder.backward(d_out)[0]
     return parts, gradient, log_probs
 
 
@@ -93,6 +98,8 @@ def _policy(
     mean: Array, log_std: Array, b: Arrays, cfg: PPOCfg
 ) -> tuple[dict[str, float], Array, Array, Array]:
     """Return losses, gradients of means and log-stds, and log-probabilities."""
+    inside = (log_std >= -20) & (log_std <= 2)  # beyond, the distribution clips it
+    log_std = log_std.clip(-20, 2)
     size, std = len(mean), np.exp(log_std)
     z = (b["actions"] - mean) / std
     log_probs = (-0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi)).sum(1)
@@ -110,7 +117,7 @@ def _policy(
     # Where the bound holds, the ratio earns nothing more and has no gradient.
     d_log_probs = -np.where(plain <= bounded, plain, 0.0)[:, None] / size
     d_log_std = (d_log_probs * (z**2 - 1)).sum(0) - cfg.entropy_loss_scale
-    return parts, d_log_probs * z / std, d_log_std, log_probs
+    return parts, d_log_probs * z / std, d_log_std * inside, log_probs
 
 
 def _value(values: Array, b: Arrays, cfg: PPOCfg) -> tuple[float, Array]:
@@ -132,28 +139,45 @@ def _normalised(p: Arrays, name: str, obs: Array) -> Array:
     return np.asarray(scaled.clip(-5, 5))
 
 
-def _layers(p: Arrays, path: str, x: Array) -> list[Array]:
-    """Return the input and what each hidden layer puts out."""
-    seen = [x]
-    while f"{path}/{len(seen) - 1}/kernel" in p:
-        layer = f"{path}/{len(seen) - 1}"
-        x = seen[-1] @ p[f"{layer}/kernel"] + p[f"{layer}/bias"]
-        seen.append(np.where(x > 0, x, np.expm1(np.minimum(x, 0))))
-    return seen
+class _Network:
+    """An MLP by its path in a module's state."""
+
+    def __init__(self, p: Arrays, path: str, activation: str) -> None:
+        self._p, self._activation = p, activation
+        self._layers: list[tuple[str, str]] = []
+        while (layer := f"{path}/{len(self._layers)}") + "/kernel" in p:
+            self._layers.append((layer, activation))
+        if f"{path}/out/kernel" in p:
+            self._layers.append((f"{path}/out", "linear"))
+
+    def forward(self, x: Array) -> Array:
+        self._seen = [x]
+        for layer, activation in self._layers:
+            sums = self._seen[-1] @ self._p[f"{layer}/kernel"] + self._p[f"{layer}/bias"]
+            self._seen.append(_ACTIVATIONS[activation](sums))
+        return self._seen[-1]
+
+    def backward(self, d_out: Array) -> tuple[Arrays, Array]:
+        """Return gradients of the parameters and of the input, from that of the output."""
+        gradient: Arrays = {}
+        for (layer, activation), x, out in reversed(
+            list(zip(self._layers, self._seen, self._seen[1:], strict=False))
+        ):
+            d_sums = d_out * _SLOPES[activation](out)
+            gradient |= {f"{layer}/kernel": x.T @ d_sums, f"{layer}/bias": d_sums.sum(0)}
+            d_out = d_sums @ self._p[f"{layer}/kernel"].T
+        return gradient, d_out
 
 
-def _back(p: Arrays, path: str, seen: list[Array], d_out: Array) -> Arrays:
-    """Return gradients of hidden layers from that of the last one's output."""
-    gradient: Arrays = {}
-    for index in reversed(range(len(seen) - 1)):
-        out = seen[index + 1]
-        d_sum = d_out * np.where(out > 0, 1.0, out + 1)
-        of_layer, d_out = _linear(p, f"{path}/{index}", seen[index], d_sum)
-        gradient |= of_layer
-    return gradient
-
-
-def _linear(p: Arrays, layer: str, x: Array, d_out: Array) -> tuple[Arrays, Array]:
-    """Return gradients of a layer's parameters and of its input."""
-    gradient = {f"{layer}/kernel": x.T @ d_out, f"{layer}/bias": d_out.sum(0)}
-    return gradient, d_out @ p[f"{layer}/kernel"].T
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "tanh": np.tanh,
+}
+_SLOPES: dict[str, Callable[[Array], Array]] = {
+    "linear": np.ones_like,
+    "relu": lambda out: np.where(out > 0, 1.0, 0.0),
+    "elu": lambda out: np.where(out > 0, 1.0, out + 1),
+    "tanh": lambda out: 1 - out**2,
+}

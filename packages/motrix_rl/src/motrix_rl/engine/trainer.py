@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box, Space
@@ -13,17 +13,21 @@ from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from motrix_rl import profiling
+from motrix_rl import native, profiling
 from motrix_rl.engine.advantages import advantages_of, standardised
 from motrix_rl.engine.draws import Draws
 from motrix_rl.engine.host import HostPolicy, host_policy
 from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.rollout import Rollout, flat
 from motrix_rl.evaluation import derived_seed
+from motrix_rl.host import usable_cpus
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule
 from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import Learned, Session
 from motrix_rl.skrl.base import PPOTrainer
+
+if TYPE_CHECKING:
+    from motrix_rl.engine.native import NativeWay
 
 HOST_ROWS = 4096
 """Up to how many rows NumPy acts as fast as a framework: it has no cost per call, and no threads
@@ -36,6 +40,7 @@ class EngineTrainer(PPOTrainer):
     rllib: ClassVar[str] = "motrix"
     resumable: ClassVar[bool] = True
 
+    _native: NativeWay | None = None
     _host: HostPolicy | None = None
 
     # What a framework writes
@@ -46,8 +51,8 @@ class EngineTrainer(PPOTrainer):
         """Whether the framework computes on the processor, where NumPy can take over the acting."""
 
     @abstractmethod
-    def make_learner(self, module: RLModule) -> Learner:
-        """Return what trains a module of this framework."""
+    def framework_learner(self, module: RLModule) -> Learner:
+        """Return what trains a module of this framework, whatever it is."""
 
     # How it works
 
@@ -55,8 +60,13 @@ class EngineTrainer(PPOTrainer):
         """Return the module that the configuration asks for; see `PPOTrainer`."""
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
-        acts = self.on_cpu and env.num_envs <= HOST_ROWS
-        self._host = host_policy(module, partial(self.logits, module)) if acts else None
+        logits = partial(self.logits, module)
+        if self.on_cpu and native.available():
+            from motrix_rl.engine.native import native_way  # imports a compiler
+
+            self._native = native_way(module, self.cfg, logits)
+        if self.on_cpu and self._native is None and env.num_envs <= HOST_ROWS:
+            self._host = host_policy(module, logits)
         return module
 
     def logits(self, module: RLModule, obs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -65,9 +75,22 @@ class EngineTrainer(PPOTrainer):
         return np.asarray(module.to_numpy(output[Columns.ACTION_DIST_INPUTS]))
 
     def describe_compute(self) -> dict[str, Any]:
-        """Return device and threads, and who acts: sums of floats depend on all of it."""
+        """Return device and threads, and who acts and learns: sums of floats depend on it."""
+        found = super().describe_compute()
+        if self._native is not None:
+            return {**found, "acting": "native", "update": self._native.describe()}
         acting = self.backend if self._host is None else "numpy"
-        return {**super().describe_compute(), "acting": acting}
+        return {**found, "acting": acting, "update": self.describe_update()}
+
+    def describe_update(self) -> dict[str, Any]:
+        """Return how the framework works out gradients."""
+        return {"gradients": self.backend}
+
+    def make_learner(self, module: RLModule) -> Learner:
+        """Return what trains the module that `build_module` returned."""
+        if self._native is None:
+            return self.framework_learner(module)
+        return self._native.learner(module, usable_cpus() or 1)
 
     def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
         """Train by rollouts and updates; see `Trainer.learn`."""

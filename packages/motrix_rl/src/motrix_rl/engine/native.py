@@ -1,0 +1,301 @@
+"""The learner that calls no framework: machine code for networks, NumPy for all the rest."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motrix_rl.engine import reference
+from motrix_rl.engine.actor_critic import ActorCritic
+from motrix_rl.engine.backprop import Backprop
+from motrix_rl.engine.host import Acted, Logits
+from motrix_rl.engine.learner import Learner, Samples
+from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam
+from motrix_rl.native.compiler import processor
+from motrix_rl.native.network import zeros
+from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule, normaliser, states
+from motrix_rl.rl_module.distributions import DiagGaussian
+from motrix_rl.rl_module.tensors import Tensors
+from motrix_rl.skrl.cfg import PPOCfg
+
+Array = NDArray[Any]
+T = TypeVar("T")
+Found = TypeVar("Found")
+
+_CHECKED_ROWS = 64
+
+CHUNK = 1024
+"""Rows that a thread works out at once: their activations stay in the processor's caches."""
+
+
+class NativeLearner(Learner):
+    """Trains PPO's own module without its framework, which gets the weights when it needs them.
+
+    A mini-batch is a sum over chunks in a fixed order, each worked out by one thread: no thread
+    waits for another in between, and the result does not depend on how many there are.
+
+    Args:
+        module: Policy and value function of any framework, of which `networks` are the networks.
+        cfg: The configuration.
+        networks: See `ActorCritic.of`.
+        threads: How many work at once.
+
+    Attributes:
+        networks: As given.
+    """
+
+    def __init__(
+        self, module: RLModule, cfg: PPOCfg, networks: ActorCritic, threads: int = 1
+    ) -> None:
+        super().__init__(module, cfg)
+        self.networks = networks
+        self._weights, self._mean, self._variance = (zeros(networks.size) for _ in range(3))
+        given = states.flatten(module.get_state())
+        for path, view in networks.views(self._weights).items():
+            view[:] = given[path]
+        self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._idle: defaultdict[int, deque[Backprop]] = defaultdict(deque)
+        self._samples: dict[str, Array] = {}
+        self._scales_of_columns: dict[str, tuple[Array, Array]] = {}
+        self._look_at_normaliser()
+
+    # Acting
+
+    def act(self, obs: Array, states: Array | None, noise: Array) -> Acted:
+        """See `Learner`."""
+        return self.sample(obs, states, noise)
+
+    def sample(self, obs: Array, states: Array | None, noise: Array) -> Acted:
+        """See `Learner`."""
+        means = self.means(obs)
+        log_std = self.networks.log_std(self._weights).clip(*DiagGaussian.LOG_STD_BOUNDS)
+        log_probs = -0.5 * np.einsum("ij,ij->i", noise, noise)
+        log_probs -= (log_std + 0.5 * np.log(np.float32(2 * np.pi))).sum()
+        return means + np.exp(log_std) * noise, log_probs
+
+    def means(self, obs: Array) -> NDArray[np.float32]:
+        """Return means of actions, (rows, actions)."""
+        return self._over_chunks({Columns.OBS: obs}, Backprop.means)
+
+    def values(self, obs: Array, states: Array | None) -> NDArray[np.float32]:
+        """See `Learner`."""
+        columns = (
+            {Columns.OBS: obs} if states is None else {Columns.OBS: obs, Columns.STATE: states}
+        )
+        return self._over_chunks(columns, Backprop.values)
+
+    def _over_chunks(
+        self, columns: Samples, ask: Callable[[Backprop, Samples], Array]
+    ) -> NDArray[np.float32]:
+        """Return what networks make of observations that are not normalised yet."""
+        columns = self._normalised(columns)
+        count = len(columns[Columns.OBS])
+
+        def work(rows: slice) -> Array:
+            with self._backprop(rows.stop - rows.start) as backprop:
+                return ask(backprop, {n: c[rows] for n, c in columns.items()}).copy()
+
+        return np.concatenate(self._each(work, slices(count)))
+
+    # Learning
+
+    def load(self, samples: Samples) -> None:
+        """See `Learner`."""
+        self._look_at_normaliser()
+        self._samples = self._normalised(samples)
+
+    def run_epoch(
+        self, order: NDArray[np.int32], scales: NDArray[np.float64]
+    ) -> tuple[Parts, NDArray[np.bool_]]:
+        """See `Learner`."""
+        seen: defaultdict[str, list[float]] = defaultdict(list)
+        taken: list[bool] = []
+        for rows, scale in zip(order, scales.tolist(), strict=True):
+            gradient, parts = self.gradient(rows)
+            for name, value in parts.items():
+                seen[name].append(value)
+            limit = self.cfg.kl_threshold
+            taken.append(not (limit and parts["kl"] > limit))
+            if not taken[-1]:
+                break
+            self._step(gradient, scale)
+        return {name: np.array(values) for name, values in seen.items()}, np.array(taken)
+
+    def gradient(self, rows: NDArray[np.int32]) -> tuple[Array, dict[str, float]]:
+        """Return the gradient of the mean loss over some rows, and the parts of that."""
+
+        def work(part: slice) -> tuple[Array, dict[str, float]]:
+            batch = {n: np.take(c, rows[part], axis=0) for n, c in self._samples.items()}
+            with self._backprop(part.stop - part.start) as backprop:
+                return backprop.gradient(batch, len(rows))
+
+        (gradient, parts), *more = self._each(work, slices(len(rows)))
+        for other, told in more:
+            gradient += other
+            parts = {name: value + told[name] for name, value in parts.items()}
+        return gradient, parts
+
+    def _step(self, gradient: Array, scales: list[float]) -> None:
+        """Descend along a gradient."""
+        if self.cfg.grad_norm_clip > 0:
+            norm = float(np.sqrt(gradient @ gradient))
+            gradient *= min(self.cfg.grad_norm_clip / (norm + NORM_EPSILON), 1.0)
+        self._weights[:], self._mean, self._variance = adam(
+            self._weights, gradient, self._mean, self._variance, scales
+        )
+
+    # Threads
+
+    def _each(self, work: Callable[[T], Found], parts: Sequence[T]) -> list[Found]:
+        """Return what becomes of each part, in order."""
+        if self._threads is None or len(parts) == 1:
+            return [work(part) for part in parts]
+        return list(self._threads.map(work, parts))
+
+    @contextmanager
+    def _backprop(self, rows: int) -> Iterator[Backprop]:
+        """Lend a `Backprop` that no other thread works with."""
+        room = 1 << (rows - 1).bit_length()  # a few sizes serve all
+        try:
+            backprop = self._idle[room].pop()
+        except IndexError:
+            backprop = Backprop(self.networks, self._weights, self.cfg, room)
+        yield backprop
+        self._idle[room].append(backprop)
+
+    # The normaliser
+
+    def _look_at_normaliser(self) -> None:
+        """Take over what the module normalises observations by."""
+        module = self.module
+        if not (isinstance(module, NormalizerAPI) and module.normalizes()):
+            return
+        names = {Columns.OBS: "normalizer"}
+        if module.config.state_space is not None:
+            names[Columns.STATE] = "state_normalizer"
+        for column, name in names.items():
+            moments = module.get_state(name)[name]
+            mean, variance = (np.asarray(moments[k], np.float32) for k in ("mean", "variance"))
+            self._scales_of_columns[column] = mean, variance
+
+    def _normalised(self, columns: Samples) -> dict[str, Array]:
+        return {
+            name: normaliser.normalise(column, *self._scales_of_columns[name])
+            if name in self._scales_of_columns
+            else column
+            for name, column in columns.items()
+        }
+
+    # State
+
+    def get_state(self) -> Tensors:
+        """Bring the module up to date, and return the rest; see `Learner`."""
+        self.module.set_state(
+            states.unflatten(
+                {**states.flatten(self.module.get_state()), **self.networks.views(self._weights)}
+            )
+        )
+        return super().get_state()
+
+    def moments(self) -> Tensors:
+        """See `Learner`."""
+        pairs = (("mean", self._mean), ("variance", self._variance))
+        return {
+            f"{name}/{path}": view.copy()
+            for name, vector in pairs
+            for path, view in self.networks.views(vector).items()
+        }
+
+    def set_moments(self, moments: Tensors) -> None:
+        """See `Learner`."""
+        for name, vector in (("mean", self._mean), ("variance", self._variance)):
+            for path, view in self.networks.views(vector).items():
+                view[:] = moments[f"{name}/{path}"]
+
+
+def slices(rows: int) -> list[slice]:
+    """Return the chunks of so many rows: of one size, the last one perhaps shorter."""
+    return [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
+
+
+@dataclass(frozen=True)
+class NativeWay:
+    """How a module is trained without its framework.
+
+    Attributes:
+        networks: Those of the module.
+        cfg: The configuration.
+    """
+
+    networks: ActorCritic
+    cfg: PPOCfg
+
+    def learner(self, module: RLModule, threads: int = 1) -> NativeLearner:
+        """Return what trains a module; see `NativeLearner`."""
+        return NativeLearner(module, self.cfg, self.networks, threads)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what sums of floats depend on, as JSON."""
+        cpu = processor()
+        return {"gradients": "native", "chunks": CHUNK, "processor": cpu.name, "lanes": cpu.lanes}
+
+
+def native_way(module: RLModule, cfg: PPOCfg, logits: Logits) -> NativeWay | None:
+    """Return how a module is trained natively, if that is known and comes out right here.
+
+    Actions are compared with those of the framework, a gradient with `reference`.
+
+    Args:
+        module: Of any framework.
+        cfg: The configuration.
+        logits: What the framework makes of observations.
+    """
+    networks = ActorCritic.of(module)
+    if networks is None:
+        return None
+    learner = NativeLearner(module, cfg, networks)
+    batch = _example(learner)
+    theirs = logits(batch[Columns.OBS])[:, : networks.actions]
+    ours = learner.means(batch[Columns.OBS])
+    state = states.flatten(module.get_state())
+    right = reference.loss_and_gradient(state, batch, cfg, networks.activations)[1]
+    learner.load(batch)
+    found = networks.views(learner.gradient(np.arange(_CHECKED_ROWS, dtype=np.int32))[0])
+    errors = [np.abs(found[path] - slope).max() for path, slope in right.items()]
+    largest = max(np.abs(slope).max() for slope in right.values())
+    agrees = np.allclose(ours, theirs, rtol=1e-4, atol=1e-5) and max(errors) <= 1e-4 * largest
+    return NativeWay(networks, cfg) if agrees else None
+
+
+def _example(learner: NativeLearner) -> dict[str, Array]:
+    """Return random samples, in which some ratios and some values are clipped."""
+    draw, config = np.random.default_rng(0).normal, learner.module.config
+
+    def normal(*shape: int) -> Array:
+        return draw(size=shape).astype(np.float32)
+
+    rows = _CHECKED_ROWS
+    spaces = {Columns.OBS: config.observation_space, Columns.STATE: config.state_space}
+    seen = {
+        name: normal(rows, *(space.shape or ()))
+        for name, space in spaces.items()
+        if space is not None
+    }
+    privileged = seen.get(Columns.STATE)
+    noise = normal(rows, learner.networks.actions)
+    actions, log_probs = learner.sample(seen[Columns.OBS], privileged, noise)
+    return {
+        **seen,
+        "actions": actions,
+        "log_probs": log_probs + 0.3 * normal(rows),
+        "values": learner.values(seen[Columns.OBS], privileged) + 0.3 * normal(rows),
+        "advantages": normal(rows),
+        "targets": normal(rows),
+    }

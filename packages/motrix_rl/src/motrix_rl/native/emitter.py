@@ -1,0 +1,209 @@
+"""What kernels are written with: counted loops, and vectors of floats in memory."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+FLOAT, INDEX, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
+
+Value = Any
+"""A value of the function that is being written: an `ir.Value`."""
+Index = Value | int
+"""A number of things: known now, or a value of the function."""
+
+
+class Emitter:
+    """Writes one function of a module.
+
+    Args:
+        module: Where the function goes.
+        name: What it is called.
+        arguments: Names and types of what it takes.
+        lanes: Floats in a vector.
+
+    Attributes:
+        arguments: What it takes, by name.
+        lanes: As given.
+        build: The builder, for single operations.
+    """
+
+    def __init__(
+        self, module: ir.Module, name: str, arguments: dict[str, ir.Type], lanes: int
+    ) -> None:
+        self._module = module
+        kind = ir.FunctionType(ir.VoidType(), list(arguments.values()))
+        function = ir.Function(module, kind, name)
+        self.arguments = dict(zip(arguments, function.args, strict=True))
+        for argument in function.args:
+            if argument.type == POINTER:
+                argument.add_attribute("noalias")
+        self._variables = ir.IRBuilder(function.append_basic_block("variables"))
+        self.build = ir.IRBuilder(function.append_basic_block("body"))
+        self._start = self.build.block
+        self.lanes, self._vector = lanes, ir.VectorType(FLOAT, lanes)
+        self._kinds: dict[Value, ir.Type] = {}
+
+    def finish(self) -> None:
+        """End the function."""
+        self.build.ret_void()
+        self._variables.branch(self._start)
+
+    # Numbers and loops
+
+    def index(self, number: Index) -> Value:
+        """Return a number of things as a value."""
+        return INDEX(number) if isinstance(number, int) else number
+
+    def plus(self, a: Index, b: Index) -> Index:
+        """Return a + b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return self.build.add(self.index(a), self.index(b))
+
+    def times(self, a: Index, b: Index) -> Index:
+        """Return a * b."""
+        if isinstance(a, int) and isinstance(b, int):
+            return a * b
+        return self.build.mul(self.index(a), self.index(b))
+
+    def whole(self, number: Index, size: int) -> Index:
+        """Return the greatest multiple of a size that is not above a number."""
+        if isinstance(number, int):
+            return number // size * size
+        return self.build.sub(number, self.build.urem(number, INDEX(size)))
+
+    def smaller(self, a: Index, b: Index) -> Value:
+        """Return the smaller one of two numbers."""
+        a, b = self.index(a), self.index(b)
+        return self.build.select(self.build.icmp_unsigned("<", a, b), a, b)
+
+    @contextmanager
+    def loop(self, start: Index, stop: Index, step: int = 1) -> Iterator[Value]:
+        """Write the body of a loop once; what it is given counts from `start` below `stop`."""
+        counter = self.variable(self.index(start))
+        head, body, done = (self.build.append_basic_block(n) for n in ("head", "body", "done"))
+        self.build.branch(head)
+        self.build.position_at_end(head)
+        count = self.get(counter)
+        going = self.build.icmp_unsigned("<", count, self.index(stop))
+        self.build.cbranch(going, body, done)
+        self.build.position_at_end(body)
+        yield count
+        self.set(counter, self.build.add(count, INDEX(step)))
+        self.build.branch(head)
+        self.build.position_at_end(done)
+
+    # Variables, which optimisation keeps in registers
+
+    def variable(self, value: Value) -> Value:
+        """Return a new variable with a value."""
+        variable = self._variables.alloca(value.type)
+        self._kinds[variable] = value.type
+        self.set(variable, value)
+        return variable
+
+    def get(self, variable: Value) -> Value:
+        """Return the value of a variable."""
+        return self.build.load(variable, typ=self._kinds[variable])
+
+    def set(self, variable: Value, value: Value) -> None:
+        """Change the value of a variable."""
+        self.build.store(value, variable)
+
+    # Memory
+
+    def at(self, pointer: Value, *offsets: Index) -> Value:
+        """Return a pointer so many floats further."""
+        for offset in offsets:
+            if not (isinstance(offset, int) and offset == 0):
+                pointer = self.build.gep(pointer, [self.index(offset)], source_etype=FLOAT)
+        return pointer
+
+    def load(self, pointer: Value) -> Value:
+        """Return the vector at a pointer."""
+        return self.build.load(pointer, typ=self._vector, align=4)
+
+    def store(self, value: Value, pointer: Value) -> None:
+        """Write a vector to a pointer."""
+        self.build.store(value, pointer, align=4)
+
+    def load_one(self, pointer: Value) -> Value:
+        """Return the float at a pointer in all lanes."""
+        return self._splat(self.read(pointer))
+
+    def read(self, pointer: Value) -> Value:
+        """Return the single float at a pointer."""
+        return self.build.load(pointer, typ=FLOAT, align=4)
+
+    def write(self, value: Value, pointer: Value) -> None:
+        """Write a single float to a pointer."""
+        self.build.store(value, pointer, align=4)
+
+    def _splat(self, value: Value) -> Value:
+        nothing = ir.Constant(self._vector, ir.Undefined)
+        first = self.build.insert_element(nothing, value, ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.build.shuffle_vector(first, nothing, lanes)
+
+    # Vectors
+
+    @property
+    def zero(self) -> Value:
+        """0 in all lanes."""
+        return self.number(0.0)
+
+    def number(self, value: float) -> Value:
+        """Return a number in all lanes."""
+        single = struct.unpack("f", struct.pack("f", value))[0]
+        return ir.Constant(self._vector, [single] * self.lanes)
+
+    def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
+        """Return a b + c, rounded once where the processor can."""
+        kind = ir.FunctionType(self._vector, [self._vector] * 3)
+        name = f"llvm.fmuladd.v{self.lanes}f32"
+        function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
+        return self.build.call(function, [a, b, c])
+
+    def minimum(self, a: Value, b: Value) -> Value:
+        """Return the smaller ones; `a` where one is not a number."""
+        return self.build.select(self.build.fcmp_ordered("<", b, a), b, a)
+
+    def maximum(self, a: Value, b: Value) -> Value:
+        """Return the greater ones; `a` where one is not a number."""
+        return self.build.select(self.build.fcmp_ordered(">", b, a), b, a)
+
+    def rounded(self, x: Value) -> Value:
+        """Return whole numbers, of those below 2^22."""
+        # Beyond 2^23 float32 has no digits left after the point: adding rounds, subtracting
+        # brings the number back.
+        large = self.number(1.5 * 2**23)
+        return self.build.fsub(self.build.fadd(x, large), large)
+
+    def power_of_two(self, n: Value) -> Value:
+        """Return 2^n of whole numbers from -126 to 127, by the bits of the exponent."""
+        whole = ir.VectorType(ir.IntType(32), self.lanes)
+        offset, shift = (ir.Constant(whole, [bits] * self.lanes) for bits in (127, 23))
+        exponent = self.build.add(self.build.fptosi(n, whole), offset)
+        return self.build.bitcast(self.build.shl(exponent, shift), self._vector)
+
+    def sum(self, x: Value) -> Value:
+        """Return the sum over the lanes of a vector, a single float."""
+        while (half := x.type.count // 2) >= 1:
+            low, high = (
+                ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(first, first + half)))
+                for first in (0, half)
+            )
+            x = self.build.fadd(
+                self.build.shuffle_vector(x, x, low), self.build.shuffle_vector(x, x, high)
+            )
+        return self.build.extract_element(x, ir.IntType(32)(0))
+
+
+def declare(pointers: Sequence[str], numbers: Sequence[str]) -> dict[str, ir.Type]:
+    """Return names and types of arguments: pointers to floats, then numbers of things."""
+    return {**dict.fromkeys(pointers, POINTER), **dict.fromkeys(numbers, INDEX)}
