@@ -281,7 +281,7 @@ class RowStreams:
             raise ConfigError(f"stream {stream!r}: size must not be negative, got {size}.")
         blocks = -(-size // _WORDS_PER_BLOCK)
         step = self.step[env_ids]
-        if step.any():
+        if np.count_nonzero(step):
             rows, episode = self._rows[env_ids], self.episode[env_ids]
             return self._blocks(stream, rows, episode, step, blocks)[:, :size]
         return self._first_words(stream, env_ids, blocks)[:, :size]
@@ -295,7 +295,7 @@ class RowStreams:
         known = self._first.get(stream)
         wanted = self.episode[env_ids]
         hit = known is not None and known.words.shape[1] >= blocks * _WORDS_PER_BLOCK
-        if known is None or not hit or (known.episode[env_ids] != wanted).any():
+        if known is None or not hit or np.count_nonzero(known.episode[env_ids] != wanted):
             episode = self.episode + np.uint32(1)
             episode[env_ids] = wanted
             step = np.zeros_like(episode)

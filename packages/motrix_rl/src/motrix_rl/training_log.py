@@ -101,8 +101,12 @@ class TrainingLog:
     def _work_up(self) -> None:
         """Take the steps since the last report into spans and sums."""
         steps, self._steps = self._steps, []
-        if not steps:
-            return
+        if steps:
+            self._add_instants(steps)
+            self._add_to_episodes(steps)
+
+    def _add_instants(self, steps: list[NpEnvState]) -> None:
+        """Take in rewards, their terms and metrics as each step shows them."""
         instant = {"reward/instant": [state.reward for state in steps]}
         for state in steps:
             for name, term in state.info.get("Reward", {}).items():
@@ -111,33 +115,48 @@ class TrainingLog:
                 instant.setdefault(f"metrics/{name}", []).append(value)
         for tag, arrays in instant.items():
             self._spans[tag].add(np.stack(arrays))
-        for state in steps:
-            self._forget_abandoned(state)
-            ended = np.flatnonzero(state.done)
+
+    def _add_to_episodes(self, steps: list[NpEnvState]) -> None:
+        """Add up rewards and lengths of episodes, and keep those of whole ones that ended."""
+        lengths, successes = [], []
+        done = np.stack([state.done for state in steps])
+        for state, ends, abandoned in zip(steps, done, self._abandoned(steps, done), strict=True):
+            if np.count_nonzero(abandoned):
+                self._forget(abandoned)
+            (ended,) = ends.nonzero()
             whole = ended[~self._partial[ended]]
             self._lengths += 1
             self._sum("episode/return", state.reward, ended, whole)
             for name, term in state.info.get("Reward", {}).items():
                 self._sum(f"reward_total/{name}", term, ended, whole)
             if whole.size:
-                self._spans["episode/length"].add(self._lengths[whole])
-                self._spans["episode/success"].add(state.info["success"][whole])
+                lengths.append(self._lengths[whole])
+                successes.append(state.info["success"][whole])
             if ended.size:
                 self._lengths[ended] = 0
                 self._partial[ended] = False
+        if lengths:
+            self._spans["episode/length"].add(np.concatenate(lengths))
+            self._spans["episode/success"].add(np.concatenate(successes))
 
-    def _forget_abandoned(self, state: NpEnvState) -> None:
-        """Drop the sums of episodes that `env.init_state()` broke off: they have no end.
+    def _abandoned(self, steps: list[NpEnvState], done: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which episodes `env.init_state()` broke off before a step, (steps, num_envs).
 
         A row's first step shows it, by its count, unless that step also ends the episode.
         """
-        first = np.asarray(state.info.get("steps", 0)) == 1
-        begun = first & ((self._lengths > 0) | self._partial)
-        if begun.any():
-            self._lengths[begun] = 0
-            self._partial[begun] = False
-            for total in self._sums.values():
-                total[begun] = 0
+        uncounted = np.zeros(self._num_envs)
+        counts = np.stack([state.info.get("steps", uncounted) for state in steps])
+        first: NDArray[np.bool_] = counts == 1
+        # After the first of these steps, an episode is under way unless the step before ended it.
+        underway = np.vstack([(self._lengths > 0) | self._partial, ~done[:-1]])
+        return first & underway
+
+    def _forget(self, rows: NDArray[np.bool_]) -> None:
+        """Drop the sums of episodes that have no end."""
+        self._lengths[rows] = 0
+        self._partial[rows] = False
+        for total in self._sums.values():
+            total[rows] = 0
 
     def _sum(
         self,
@@ -161,7 +180,7 @@ class TrainingLog:
     def track(self, scalars: Mapping[str, ArrayLike]) -> None:
         """Take in numbers of the learner, or sequences of them, by name: losses, times."""
         for name, values in scalars.items():
-            self._scalars[_tag(name)].extend(float(value) for value in np.ravel(values))
+            self._scalars[_tag(name)].extend(np.asarray(values, np.float64).ravel().tolist())
 
     def write(self, env_steps: int) -> Progress:
         """Write everything since the last report and start anew.
@@ -272,18 +291,22 @@ class _Span:
     """Mean, least and greatest of arrays that come one after the other."""
 
     def __init__(self) -> None:
-        self._count, self._sum = 0, 0.0
-        self._least, self._greatest = np.inf, -np.inf
+        self._arrays: list[NDArray[Any]] = []
 
     def add(self, values: NDArray[Any]) -> None:
-        self._count += values.size
-        self._sum += float(values.sum(dtype=np.float64))
-        # minimum and maximum of NumPy keep a NaN, which Python's would lose.
-        self._least = float(np.minimum(self._least, values.min()))
-        self._greatest = float(np.maximum(self._greatest, values.max()))
+        self._arrays.append(values)
 
     def summary(self) -> dict[str, float]:
-        return {"mean": self._sum / self._count, "min": self._least, "max": self._greatest}
+        total = 0.0
+        for array in self._arrays:
+            total += float(array.sum(dtype=np.float64))
+        values = np.concatenate(self._arrays, axis=None)
+        # minimum and maximum of NumPy keep a NaN, which Python's would lose.
+        return {
+            "mean": total / values.size,
+            "min": float(values.min()),
+            "max": float(values.max()),
+        }
 
 
 def _tag(name: str) -> str:

@@ -264,8 +264,8 @@ class NpEnv(ABEnv):
         state = before.copy()
         state = self._returned("apply_action", self.apply_action(legal, state))
         diverged = self.physics_step()
-        self._steps = self._steps + np.uint64(1)
-        self.streams.step += np.uint32(1)
+        self._steps = self._steps + 1
+        self.streams.step += 1
         state.reward = np.zeros(self._num_envs, np.float32)
         state.terminated = np.zeros(self._num_envs, bool)
         state.truncated = np.zeros(self._num_envs, bool)
@@ -342,7 +342,7 @@ class NpEnv(ABEnv):
         if limit := self.episode_limit:
             state.truncated = state.truncated | (self._steps >= limit)
         counted = self._none_diverged
-        if diverged.any():
+        if np.count_nonzero(diverged):
             self._quarantine(state, before, diverged)
             counted = diverged.astype(np.float32)
         state.truncated = state.truncated & ~state.terminated
@@ -350,7 +350,7 @@ class NpEnv(ABEnv):
         info["metrics"] = {**info["metrics"], "diverged": counted}
         info["_final_obs"] = state.done
         succeeded = checked("succeeded()", self.succeeded(state), (self._num_envs,), "b")
-        info["success"] = succeeded & info["_final_obs"] & (counted == 0)
+        info["success"] = succeeded & info["_final_obs"] & ~diverged
         info["steps"] = self._steps
         return state
 
@@ -380,12 +380,12 @@ class NpEnv(ABEnv):
         info["final_obs"] = state.obs
         if "state" in info:
             info["final_state"] = info["state"]
-        rows = np.flatnonzero(info["_final_obs"])
+        (rows,) = info["_final_obs"].nonzero()
         return self._restart(state, rows) if len(rows) else state
 
     def _restart(self, state: NpEnvState, rows: NDArray[np.int64]) -> NpEnvState:
         """Start new episodes in some rows and put what they see into the state."""
-        self.streams.episode[rows] += np.uint32(1)
+        self.streams.episode[rows] += 1
         self.streams.step[rows] = 0
         self._steps = self._steps.copy()
         self._steps[rows] = 0
