@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from motrix_rl import native
 from motrix_rl.native import kernels, network, plan
+from motrix_rl.native.available import is_available
 from motrix_rl.native.compiler import Processor, processor
 from motrix_rl.native.network import Network, zeros
 from motrix_rl.native.plan import TILE, Plan, padded
@@ -134,11 +134,11 @@ def test_memory_begins_where_vectors_do():
 
 def test_it_can_be_switched_off(monkeypatch):
     monkeypatch.delenv("MOTRIX_NATIVE", raising=False)
-    assert native.available()
+    assert is_available()
     monkeypatch.setenv("MOTRIX_NATIVE", "0")
-    assert not native.available()
+    assert not is_available()
 
 
 def test_nobody_needs_the_compiler(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert not native.available()
+    assert not is_available()

@@ -20,6 +20,7 @@ from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam
 from motrix_rl.native.compiler import processor
 from motrix_rl.native.network import zeros
+from motrix_rl.native.ppo import Records
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule, normaliser, states
 from motrix_rl.rl_module.distributions import DiagGaussian
 from motrix_rl.rl_module.tensors import Tensors
@@ -62,7 +63,8 @@ class NativeLearner(Learner):
             view[:] = given[path]
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
         self._idle: defaultdict[int, deque[Backprop]] = defaultdict(deque)
-        self._samples: dict[str, Array] = {}
+        self._layout = Records(networks.actions, _widths(module))
+        self._records: Array = np.zeros((0, 0), np.float32)
         self._scales_of_columns: dict[str, tuple[Array, Array]] = {}
         self._look_at_normaliser()
 
@@ -89,7 +91,7 @@ class NativeLearner(Learner):
         columns = (
             {Columns.OBS: obs} if states is None else {Columns.OBS: obs, Columns.STATE: states}
         )
-        return self._over_chunks(columns, Backprop.values)
+        return self._over_chunks(columns, Backprop.values)[:, 0]
 
     def _over_chunks(
         self, columns: Samples, ask: Callable[[Backprop, Samples], Array]
@@ -109,7 +111,7 @@ class NativeLearner(Learner):
     def load(self, samples: Samples) -> None:
         """See `Learner`."""
         self._look_at_normaliser()
-        self._samples = self._normalised(samples)
+        self._records = self._layout.pack(self._normalised(samples))
 
     def run_epoch(
         self, order: NDArray[np.int32], scales: NDArray[np.float64]
@@ -132,9 +134,9 @@ class NativeLearner(Learner):
         """Return the gradient of the mean loss over some rows, and the parts of that."""
 
         def work(part: slice) -> tuple[Array, dict[str, float]]:
-            batch = {n: np.take(c, rows[part], axis=0) for n, c in self._samples.items()}
-            with self._backprop(part.stop - part.start) as backprop:
-                return backprop.gradient(batch, len(rows))
+            records = np.take(self._records, rows[part], axis=0)
+            with self._backprop(len(records)) as backprop:
+                return backprop.gradient(records, self._layout, len(rows))
 
         (gradient, parts), *more = self._each(work, slices(len(rows)))
         for other, told in more:
@@ -220,6 +222,15 @@ class NativeLearner(Learner):
                 view[:] = moments[f"{name}/{path}"]
 
 
+def _widths(module: RLModule) -> dict[str, int]:
+    """Return widths of what a module sees, by column."""
+    spaces = {
+        Columns.OBS: module.config.observation_space,
+        Columns.STATE: module.config.state_space,
+    }
+    return {name: (space.shape or ())[0] for name, space in spaces.items() if space is not None}
+
+
 def slices(rows: int) -> list[slice]:
     """Return the chunks of so many rows: of one size, the last one perhaps shorter."""
     return [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
@@ -276,18 +287,13 @@ def native_way(module: RLModule, cfg: PPOCfg, logits: Logits) -> NativeWay | Non
 
 def _example(learner: NativeLearner) -> dict[str, Array]:
     """Return random samples, in which some ratios and some values are clipped."""
-    draw, config = np.random.default_rng(0).normal, learner.module.config
+    draw = np.random.default_rng(0).normal
 
     def normal(*shape: int) -> Array:
         return draw(size=shape).astype(np.float32)
 
     rows = _CHECKED_ROWS
-    spaces = {Columns.OBS: config.observation_space, Columns.STATE: config.state_space}
-    seen = {
-        name: normal(rows, *(space.shape or ()))
-        for name, space in spaces.items()
-        if space is not None
-    }
+    seen = {name: normal(rows, width) for name, width in _widths(learner.module).items()}
     privileged = seen.get(Columns.STATE)
     noise = normal(rows, learner.networks.actions)
     actions, log_probs = learner.sample(seen[Columns.OBS], privileged, noise)

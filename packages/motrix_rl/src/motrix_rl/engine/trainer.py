@@ -13,7 +13,7 @@ from motrix_envs.np.state import NpEnvState
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from motrix_rl import native, profiling
+from motrix_rl import profiling
 from motrix_rl.engine.advantages import advantages_of, standardised
 from motrix_rl.engine.draws import Draws
 from motrix_rl.engine.host import HostPolicy, host_policy
@@ -21,6 +21,7 @@ from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.rollout import Rollout, flat
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.host import usable_cpus
+from motrix_rl.native.available import is_available
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule
 from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import Learned, Session
@@ -61,7 +62,7 @@ class EngineTrainer(PPOTrainer):
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
         logits = partial(self.logits, module)
-        if self.on_cpu and native.available():
+        if self.on_cpu and is_available():
             from motrix_rl.engine.native import native_way  # imports a compiler
 
             self._native = native_way(module, self.cfg, logits)

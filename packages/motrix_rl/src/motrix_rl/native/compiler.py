@@ -43,8 +43,8 @@ def processor() -> Processor:
     return Processor(name, 4, 32 if features.get("neon") else 16)
 
 
-@cache
 def _target() -> binding.TargetMachine:
+    """Return a description of this machine; whoever compiles with it owns it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding.Target.from_default_triple().create_target_machine(

@@ -11,6 +11,8 @@ from llvmlite import ir
 
 FLOAT, INDEX, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
 
+_LANE = ir.IntType(32)
+
 Value = Any
 """A value of the function that is being written: an `ir.Value`."""
 Index = Value | int
@@ -134,7 +136,7 @@ class Emitter:
 
     def load_one(self, pointer: Value) -> Value:
         """Return the float at a pointer in all lanes."""
-        return self._splat(self.read(pointer))
+        return self.splat(self.read(pointer))
 
     def read(self, pointer: Value) -> Value:
         """Return the single float at a pointer."""
@@ -143,12 +145,6 @@ class Emitter:
     def write(self, value: Value, pointer: Value) -> None:
         """Write a single float to a pointer."""
         self.build.store(value, pointer, align=4)
-
-    def _splat(self, value: Value) -> Value:
-        nothing = ir.Constant(self._vector, ir.Undefined)
-        first = self.build.insert_element(nothing, value, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.build.shuffle_vector(first, nothing, lanes)
 
     # Vectors
 
@@ -162,12 +158,27 @@ class Emitter:
         single = struct.unpack("f", struct.pack("f", value))[0]
         return ir.Constant(self._vector, [single] * self.lanes)
 
+    def splat(self, value: Value) -> Value:
+        """Return a single float in all lanes."""
+        nothing = ir.Constant(self._vector, ir.Undefined)
+        one = self.build.insert_element(nothing, value, _LANE(0))
+        lanes = ir.Constant(ir.VectorType(_LANE, self.lanes), [0] * self.lanes)
+        return self.build.shuffle_vector(one, nothing, lanes)
+
+    def first(self, x: Value) -> Value:
+        """Return what is in the first lane, a single float."""
+        return self.build.extract_element(x, _LANE(0))
+
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
         """Return a b + c, rounded once where the processor can."""
         kind = ir.FunctionType(self._vector, [self._vector] * 3)
         name = f"llvm.fmuladd.v{self.lanes}f32"
         function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
         return self.build.call(function, [a, b, c])
+
+    def negative(self, x: Value) -> Value:
+        """Return -x."""
+        return self.build.fneg(x)
 
     def minimum(self, a: Value, b: Value) -> Value:
         """Return the smaller ones; `a` where one is not a number."""
@@ -195,13 +206,13 @@ class Emitter:
         """Return the sum over the lanes of a vector, a single float."""
         while (half := x.type.count // 2) >= 1:
             low, high = (
-                ir.Constant(ir.VectorType(ir.IntType(32), half), list(range(first, first + half)))
+                ir.Constant(ir.VectorType(_LANE, half), list(range(first, first + half)))
                 for first in (0, half)
             )
             x = self.build.fadd(
                 self.build.shuffle_vector(x, x, low), self.build.shuffle_vector(x, x, high)
             )
-        return self.build.extract_element(x, ir.IntType(32)(0))
+        return self.first(x)
 
 
 def declare(pointers: Sequence[str], numbers: Sequence[str]) -> dict[str, ir.Type]:

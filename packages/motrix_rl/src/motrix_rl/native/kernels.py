@@ -36,7 +36,7 @@ def compiled(plan: Plan, passes_on: bool) -> Compiled:
 
 
 def _write_forward(module: ir.Module, plan: Plan) -> None:
-    arguments = declare(("x", "weights", "memory"), ("rows", "capacity"))
+    arguments = declare(("x", "weights", "memory"), ("from_row", "rows", "capacity"))
     e = Emitter(module, "forward", arguments, processor().lanes)
     rows = e.arguments["rows"]
     with e.loop(0, rows, TILE) as start:
@@ -49,14 +49,17 @@ def _write_forward(module: ir.Module, plan: Plan) -> None:
                 bias = _bias(e, layer, "weights")
                 size = (count, layer.inputs, layer.stride)
                 begin = _each_row(e, bias)
-                _write_product(e, size, (x, layer.from_row, 1), _kernel(e, layer), out, begin)
+                left = (x, _from_row(e, plan, layer), 1)
+                _write_product(e, size, left, _kernel(e, layer), out, begin)
             _activate(e, layer, count, out)
     e.finish()
 
 
 def _write_backward(module: ir.Module, plan: Plan, passes_on: bool) -> None:
     pointers = ("x", "weights", "memory", "d_out", "gradient", "scratch", "d_in")
-    e = Emitter(module, "backward", declare(pointers, ("rows", "capacity")), processor().lanes)
+    e = Emitter(
+        module, "backward", declare(pointers, ("from_row", "rows", "capacity")), processor().lanes
+    )
     rows = e.arguments["rows"]
     with e.loop(0, plan.size, e.lanes) as place:
         e.store(e.zero, e.at(e.arguments["gradient"], place))
@@ -90,7 +93,7 @@ def _write_dots(e: Emitter, layer: Layer, count: Index, x: Value, out: Value) ->
     with e.loop(0, count) as row, e.loop(0, layer.outputs) as output:
         total = e.variable(e.zero)
         with e.loop(0, width, e.lanes) as column:
-            seen = e.load(e.at(x, e.times(row, layer.from_row), column))
+            seen = e.load(e.at(x, e.times(row, width), column))
             weight = e.load(e.at(_kernel(e, layer), e.times(output, width), column))
             e.set(total, e.multiply_add(seen, weight, e.get(total)))
         one = e.read(e.at(_bias(e, layer, "weights"), output))
@@ -130,7 +133,7 @@ def _add_gradient(
         size, left, right = (layer.outputs, count, width), (d_out, 1, layer.stride), x
     else:
         width = layer.stride
-        size, left, right = (layer.inputs, count, width), (x, 1, layer.from_row), d_out
+        size, left, right = (layer.inputs, count, width), (x, 1, _from_row(e, plan, layer)), d_out
     _write_product(
         e,
         size,
@@ -169,7 +172,12 @@ def _turn(e: Emitter, plan: Plan, layer: Layer) -> None:
 def _input(e: Emitter, plan: Plan, layer: Layer, start: Index) -> Value:
     if layer.number:
         return _output(e, plan, plan.layers[layer.number - 1], start)
-    return e.at(e.arguments["x"], e.times(start, layer.inputs))
+    return e.at(e.arguments["x"], e.times(start, e.arguments["from_row"]))
+
+
+def _from_row(e: Emitter, plan: Plan, layer: Layer) -> Index:
+    """Return floats from one row of a layer's input to the next."""
+    return plan.layers[layer.number - 1].stride if layer.number else e.arguments["from_row"]
 
 
 def _output(e: Emitter, plan: Plan, layer: Layer, start: Index) -> Value:
@@ -207,7 +215,7 @@ def _each_row(e: Emitter, vector: Value) -> Begin:
 def _write_product(
     e: Emitter,
     size: tuple[Index, Index, int],
-    left: tuple[Value, int, int],
+    left: tuple[Value, Index, Index],
     right: Value,
     out: Value,
     begin: Begin,
@@ -253,7 +261,7 @@ def _write_block(
     size: tuple[Index, Index, int],
     rows: tuple[Index, int],
     columns: tuple[Index, int],
-    left: tuple[Value, int, int],
+    left: tuple[Value, Index, Index],
     right: Value,
     out: Value,
     begin: Begin,

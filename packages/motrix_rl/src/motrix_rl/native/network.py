@@ -40,8 +40,8 @@ class Network:
         memory, scratch = zeros(rows * plan.row), zeros(plan.scratch)
         d_out, d_in = zeros(rows * last.stride), zeros(rows * padded(first.inputs) * passes_on)
         self._kept = weights, memory, d_out, gradient, scratch, d_in
-        self._forward = addresses(weights, memory)
-        self._backward = addresses(*self._kept)
+        self._forward = address(weights), address(memory)
+        self._backward = tuple(map(address, self._kept))
         self._capacity = rows
         out = memory[rows * plan.before(last) :]
         self.out = out.reshape(rows, last.stride)[:, : last.outputs]
@@ -52,15 +52,17 @@ class Network:
         """Return the output of some rows, (n, outputs), in memory that the next pass uses again.
 
         Args:
-            x: (n, inputs), rows one after the other in memory; looked at again on the way back.
+            x: (n, inputs), float32, the numbers of a row side by side; looked at again on the way
+                back.
         """
-        self._x = np.ascontiguousarray(x, np.float32)
-        self._run(*addresses(self._x), *self._forward, len(x), self._capacity)
+        self._x = x
+        self._input, self._size = address(x), (x.strides[0] // x.itemsize, len(x), self._capacity)
+        self._run(self._input, *self._forward, *self._size)
         return self.out[: len(x)]
 
     def backward(self) -> None:
         """Write the gradient of what came forward last; that of the output is in `d_out`."""
-        self._run_back(*addresses(self._x), *self._backward, len(self._x), self._capacity)
+        self._run_back(self._input, *self._backward, *self._size)
 
 
 def zeros(size: int) -> Array:
@@ -70,6 +72,6 @@ def zeros(size: int) -> Array:
     return memory[start : start + size * 4].view(np.float32)
 
 
-def addresses(*arrays: Array) -> tuple[int, ...]:
-    """Return where arrays begin."""
-    return tuple(array.ctypes.data for array in arrays)
+def address(array: Array) -> int:
+    """Return where an array begins."""
+    return array.ctypes.data

@@ -68,11 +68,6 @@ class Layer:
         """Floats from one row of the output to the next."""
         return padded(self.outputs)
 
-    @property
-    def from_row(self) -> int:
-        """Floats from one row of the input to the next."""
-        return padded(self.inputs) if self.number else self.inputs
-
 
 @dataclass(frozen=True)
 class Plan:
