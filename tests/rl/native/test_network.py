@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from motrix_rl.native import kernels, network, plan
 from motrix_rl.native.available import is_available
+from motrix_rl.native.calls import Program, zeros
 from motrix_rl.native.compiler import Processor, processor
-from motrix_rl.native.network import Network, zeros
+from motrix_rl.native.network import Network
 from motrix_rl.native.plan import TILE, Plan, padded
 
 FORWARD = {
@@ -59,7 +60,7 @@ def made(widths, activations, rows):
         kernel[:] = draw(0, layer.inputs**-0.5, kernel.shape)
         bias[:] = draw(0, 0.3, bias.shape)
     gradient[:] = np.nan  # what was there must not matter
-    return chain, weights, gradient, Network(chain, weights, gradient, rows, passes_on=True)
+    return chain, weights, gradient, Network(chain, weights, gradient, rows, passes_on="itself")
 
 
 @by_size
@@ -73,10 +74,10 @@ def test_forward_and_back(cpu, widths, activations, rows):
         for layer in chain.layers:
             kernel, bias = (part.astype(np.float64) for part in views(layer, weights))
             seen.append(FORWARD[layer.activation](seen[-1] @ kernel + bias))
-        found = mlp.forward(x.astype(np.float32))
+        found = mlp.run(x.astype(np.float32))
         np.testing.assert_allclose(found, seen[-1], rtol=1e-5, atol=1e-5)
-        mlp.d_out[:rows] = d_out
-        mlp.backward()
+        mlp.d_out[:rows, : widths[-1]] = d_out
+        Program(mlp.backward).run()
         d = d_out
         for layer in reversed(chain.layers):
             d = d * SLOPE[layer.activation](seen[layer.number + 1])
@@ -84,7 +85,7 @@ def test_forward_and_back(cpu, widths, activations, rows):
             close(kernel, seen[layer.number].T @ d)
             close(bias, d.sum(0))
             d = d @ views(layer, weights)[0].astype(np.float64).T
-        close(mlp.d_in[:rows], d)
+        close(mlp.d_in[:rows, : widths[0]], d)
         x, d_out = x * 0.5, d_out + 1
 
 
@@ -95,9 +96,9 @@ def close(found, expected):
 @by_size
 def test_what_pads_vectors_has_no_gradient(widths, activations):
     chain, _, gradient, mlp = made(widths, activations, 70)
-    mlp.forward(np.ones((70, widths[0]), np.float32))
-    mlp.d_out[:] = 1.0
-    mlp.backward()
+    mlp.run(np.ones((70, widths[0]), np.float32))
+    mlp.d_out[:, : widths[-1]] = 1.0
+    Program(mlp.backward).run()
     for layer in chain.layers:
         for part in views(layer, gradient):
             part[:] = 0
@@ -108,9 +109,9 @@ def test_what_pads_vectors_has_no_gradient(widths, activations):
 def test_a_row_is_the_same_to_the_bit_in_any_batch(widths, activations):
     *_, mlp = made(widths, activations, 200)
     x = np.random.default_rng(3).normal(size=(200, widths[0])).astype(np.float32)
-    whole = mlp.forward(x).copy()
+    whole = mlp.run(x).copy()
     for part in (slice(0, 1), slice(3, 20), slice(70, 199)):
-        assert np.array_equal(mlp.forward(x[part]), whole[part])
+        assert np.array_equal(mlp.run(x[part]), whole[part])
 
 
 @pytest.mark.parametrize("activation", ["elu", "tanh", "relu"])
@@ -121,10 +122,10 @@ def test_activations_far_out(activation):
     views(chain.layers[0], weights)[0][:] = 1
     x = np.concatenate([np.linspace(-20, 20, 4001), [-1e30, -88, -1e-7, 0, 1e-7, 89, 1e30]])
     mlp = Network(chain, weights, zeros(chain.size), len(x))
-    found = mlp.forward(x.astype(np.float32)[:, None])[:, 0]
+    found = mlp.run(x.astype(np.float32)[:, None])[:, 0]
     expected = FORWARD[activation](x.astype(np.float32).astype(np.float64))
     np.testing.assert_allclose(found, expected, rtol=3e-6, atol=2e-7)
-    assert np.isnan(mlp.forward(np.full((1, 1), np.nan, np.float32))).all()
+    assert np.isnan(mlp.run(np.full((1, 1), np.nan, np.float32))).all()
 
 
 def test_memory_begins_where_vectors_do():

@@ -100,7 +100,11 @@ class ActorCritic:
 
     def log_std(self, vector: Array) -> Array:
         """Return the log-std in a vector, (actions,)."""
-        return vector[self.critic.end : self.critic.end + self.actions]
+        return self.padded_log_std(vector)[: self.actions]
+
+    def padded_log_std(self, vector: Array) -> Array:
+        """Return the same in whole vectors."""
+        return vector[self.critic.end :]
 
     def views(self, vector: Array) -> dict[str, Array]:
         """Return the parameters in a vector by canonical path, in their canonical shapes."""

@@ -1,26 +1,23 @@
-"""The gradient of PPO's loss, worked out by machine code."""
+"""The gradient of PPO's loss over a chunk of samples, in one call of machine code."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from motrix_rl.engine.actor_critic import ActorCritic, Chain
-from motrix_rl.native.network import Network, zeros
+from motrix_rl.native.calls import Program, zeros
+from motrix_rl.native.kernels import PassesOn
+from motrix_rl.native.network import Network
 from motrix_rl.native.ppo import Losses, Records
 from motrix_rl.rl_module import Columns
-from motrix_rl.rl_module.distributions import DiagGaussian
 from motrix_rl.skrl.cfg import PPOCfg
 
 Array = NDArray[Any]
 Seen = Mapping[str, Array]
 """Normalised observations by column, (rows, ...)."""
-
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Backprop:
@@ -35,28 +32,52 @@ class Backprop:
 
     def __init__(self, networks: ActorCritic, weights: Array, cfg: PPOCfg, rows: int) -> None:
         self._networks, self._weights, self._cfg = networks, weights, cfg
-        self._gradient = zeros(networks.size)
-        self._rows, shared = rows, networks.encoder is not None
-        self._encoder = self._network(networks.encoder) if networks.encoder else None
-        self._actor = self._network(networks.actor, passes_on=shared)
-        self._critic = self._network(networks.critic, passes_on=shared)
+        self._gradient, self._rows, self._encoder = zeros(networks.size), rows, None
+        if networks.encoder is None:
+            self._actor, self._critic = map(self._network, (networks.actor, networks.critic))
+        else:
+            self._encoder = self._network(networks.encoder)
+            # Both pass on to the encoder, one after the other.
+            d_in = self._encoder.d_out
+            self._actor = self._network(networks.actor, "itself", d_in)
+            self._critic = self._network(networks.critic, "a sum", d_in)
         clips = cfg.clip_predicted_values and cfg.value_clip > 0
-        self._losses = Losses(networks.actions, cfg.ratio_clip, cfg.value_clip if clips else None)
+        self._losses = Losses(
+            networks.actions,
+            (cfg.ratio_clip, cfg.value_clip if clips else None),
+            networks.padded_log_std(weights),
+            self._actor.out,
+            self._actor.d_out,
+            self._critic.out,
+            self._critic.d_out,
+        )
+        self._program = self._whole()
 
-    def _network(self, chain: Chain, passes_on: bool = False) -> Network:
+    def _network(
+        self, chain: Chain, passes_on: PassesOn = "nothing", d_in: Array | None = None
+    ) -> Network:
         weights, gradient = chain.of(self._weights), chain.of(self._gradient)
-        return Network(chain.plan, weights, gradient, self._rows, passes_on=passes_on)
+        return Network(chain.plan, weights, gradient, self._rows, passes_on=passes_on, d_in=d_in)
+
+    def _whole(self) -> Program:
+        """Return all calls; what a network put out is still in the caches on the way back."""
+        actor, critic, encoder = self._actor, self._critic, self._encoder
+        of_actor = (actor.forward, self._losses.policy, actor.backward)
+        of_critic = (critic.forward, self._losses.value, critic.backward)
+        if encoder is None:
+            return Program(*of_actor, *of_critic)
+        return Program(encoder.forward, *of_actor, *of_critic, encoder.backward)
 
     def means(self, seen: Seen) -> Array:
         """Return means of actions, (rows, actions), in memory that is used again."""
-        return self._actor.forward(self._encoded(seen[Columns.OBS]))
+        return self._actor.run(self._encoded(seen[Columns.OBS]))
 
     def values(self, seen: Seen) -> Array:
         """Return values, (rows, 1), in memory that is used again."""
-        return self._critic.forward(self._encoded(seen.get(Columns.STATE, seen[Columns.OBS])))
+        return self._critic.run(self._encoded(seen.get(Columns.STATE, seen[Columns.OBS])))
 
     def _encoded(self, obs: Array) -> Array:
-        return obs if self._encoder is None else self._encoder.forward(obs)
+        return obs if self._encoder is None else self._encoder.run(obs)
 
     def gradient(
         self, records: Array, layout: Records, total: int
@@ -69,33 +90,21 @@ class Backprop:
             total: How many rows the mini-batch has.
 
         Returns:
-            A vector, and parts by name as in `ppo_loss`.
+            A vector, in which log-stds count as if none were clipped, and those parts of
+            `ppo_loss` that depend on samples.
         """
-        seen = layout.observations(records)
-        parts = self._policy(self.means(seen), records, total)
-        if self._encoder is None:
-            self._actor.backward()  # while what it put out is still in the caches
-        values, scale = self.values(seen), self._cfg.value_loss_scale
-        parts["value"] = self._losses.value(records, values, self._critic.d_out, scale, total)
-        self._critic.backward()
-        if self._encoder is not None:
-            self._actor.backward()
-            np.add(self._actor.d_in, self._critic.d_in, out=self._encoder.d_out)
-            self._encoder.backward()
-        return self._gradient.copy(), parts
+        self._look_at(layout.observations(records), len(records))
+        self._losses.look_at(records, total, self._cfg.value_loss_scale)
+        self._program.run()
+        self._networks.log_std(self._gradient)[:] = self._losses.d_log_std
+        return self._gradient.copy(), self._losses.parts()
 
-    def _policy(self, means: Array, records: Array, total: int) -> dict[str, float]:
-        """Write the gradients of means and log-std; return the policy's parts of the loss."""
-        low, high = DiagGaussian.LOG_STD_BOUNDS
-        log_std = self._networks.log_std(self._weights)
-        free, log_std = (log_std >= low) & (log_std <= high), log_std.clip(low, high)
-        std, share = np.exp(log_std), len(records) / total
-        constant = float((log_std + _HALF_LOG_2PI).sum())
-        d_means = self._actor.d_out
-        policy, kl, d_log_std = self._losses.policy(records, means, d_means, std, constant, total)
-        parts = {"policy": policy, "kl": kl, "spread": float(std.mean()) * share}
-        if weight := self._cfg.entropy_loss_scale:
-            parts["entropy"] = -weight * (constant + 0.5 * len(std)) * share
-            d_log_std -= weight * share
-        self._networks.log_std(self._gradient)[:] = d_log_std * free
-        return parts
+    def _look_at(self, seen: Seen, rows: int) -> None:
+        obs = seen[Columns.OBS]
+        if self._encoder is None:
+            self._actor.look_at(obs, rows)
+            self._critic.look_at(seen.get(Columns.STATE, obs), rows)
+            return
+        self._encoder.look_at(obs, rows)
+        for head in (self._actor, self._critic):
+            head.look_at(self._encoder.out, rows)

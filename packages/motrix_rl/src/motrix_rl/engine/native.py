@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,8 @@ from motrix_rl.engine.backprop import Backprop
 from motrix_rl.engine.host import Acted, Logits
 from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam
+from motrix_rl.native.calls import zeros
 from motrix_rl.native.compiler import processor
-from motrix_rl.native.network import zeros
 from motrix_rl.native.ppo import Records
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule, normaliser, states
 from motrix_rl.rl_module.distributions import DiagGaussian
@@ -31,6 +32,8 @@ T = TypeVar("T")
 Found = TypeVar("Found")
 
 _CHECKED_ROWS = 64
+_LOWEST, _HIGHEST = DiagGaussian.LOG_STD_BOUNDS
+_HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
 
 CHUNK = 1024
 """Rows that a thread works out at once: their activations stay in the processor's caches."""
@@ -77,9 +80,10 @@ class NativeLearner(Learner):
     def sample(self, obs: Array, states: Array | None, noise: Array) -> Acted:
         """See `Learner`."""
         means = self.means(obs)
-        log_std = self.networks.log_std(self._weights).clip(*DiagGaussian.LOG_STD_BOUNDS)
-        log_probs = -0.5 * np.einsum("ij,ij->i", noise, noise)
-        log_probs -= (log_std + 0.5 * np.log(np.float32(2 * np.pi))).sum()
+        log_std = self.networks.log_std(self._weights).clip(_LOWEST, _HIGHEST)
+        log_probs = np.einsum("ij,ij->i", noise, noise)
+        log_probs *= -0.5
+        log_probs -= (log_std + (_HALF_LOG_2PI_E - 0.5)).sum()
         return means + np.exp(log_std) * noise, log_probs
 
     def means(self, obs: Array) -> NDArray[np.float32]:
@@ -131,7 +135,7 @@ class NativeLearner(Learner):
         return {name: np.array(values) for name, values in seen.items()}, np.array(taken)
 
     def gradient(self, rows: NDArray[np.int32]) -> tuple[Array, dict[str, float]]:
-        """Return the gradient of the mean loss over some rows, and the parts of that."""
+        """Return the gradient of the mean loss over some rows, and its parts; see `ppo_loss`."""
 
         def work(part: slice) -> tuple[Array, dict[str, float]]:
             records = np.take(self._records, rows[part], axis=0)
@@ -142,7 +146,19 @@ class NativeLearner(Learner):
         for other, told in more:
             gradient += other
             parts = {name: value + told[name] for name, value in parts.items()}
-        return gradient, parts
+        return gradient, parts | self._of_log_std(gradient)
+
+    def _of_log_std(self, gradient: Array) -> dict[str, float]:
+        """Finish the gradient of log-stds; return the parts of the loss that are theirs alone."""
+        weight = self.cfg.entropy_loss_scale
+        log_std, slope = (self.networks.log_std(v) for v in (self._weights, gradient))
+        clipped = np.minimum(np.maximum(log_std, _LOWEST), _HIGHEST)
+        slope -= weight
+        slope *= log_std == clipped
+        parts = {"spread": float(np.exp(clipped).mean())}
+        if weight:
+            parts["entropy"] = -weight * float((clipped + _HALF_LOG_2PI_E).sum())
+        return parts
 
     def _step(self, gradient: Array, scales: list[float]) -> None:
         """Descend along a gradient."""

@@ -1,15 +1,13 @@
-"""LLVM: from a module to functions that Python calls."""
+"""LLVM: the processor at hand, and functions for it."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from llvmlite import binding, ir
+from llvmlite import binding
 
-from motrix_rl.native.emitter import POINTER
+from motrix_rl.native.emitter import Source
 
 
 @dataclass(frozen=True)
@@ -55,36 +53,29 @@ def _target() -> binding.TargetMachine:
 
 
 class Compiled:
-    """The functions of a module, ready to be called from any thread; the lock of Python is free.
+    """Functions of a source, compiled; they live as long as this object does.
 
     Args:
-        module: What was written.
+        source: What was written.
+
+    Attributes:
+        arguments: Names of what each function takes, in order.
     """
 
-    def __init__(self, module: ir.Module) -> None:
+    def __init__(self, source: Source) -> None:
+        self.arguments = source.arguments
         target = _target()
-        module.triple = target.triple
-        parsed = binding.parse_assembly(str(module))
+        source.module.triple = target.triple
+        parsed = binding.parse_assembly(str(source.module))
         parsed.verify()
         options = binding.create_pipeline_tuning_options(speed_level=2)
         # Loops are unrolled, and made of vectors, by hand.
         options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
         builder = binding.create_pass_builder(target, options)
         builder.getModulePassManager().run(parsed, builder)
-        self._kinds = {function.name: function.type for function in module.functions}
         self._engine = binding.create_mcjit_compiler(parsed, target)
         self._engine.finalize_object()
-        self._signatures = {
-            function.name: [argument.type for argument in function.args]
-            for function in module.functions
-            if not function.is_declaration
-        }
 
-    def function(self, name: str) -> Callable[..., None]:
-        """Return a function of the module; it lives as long as this object does."""
-        kinds = [
-            ctypes.c_void_p if kind == POINTER else ctypes.c_int64
-            for kind in self._signatures[name]
-        ]
-        address = self._engine.get_function_address(name)
-        return ctypes.CFUNCTYPE(None, *kinds)(address)
+    def address(self, name: str) -> int:
+        """Return where a function is: `void name(int64_t *arguments)`."""
+        return int(self._engine.get_function_address(name))

@@ -19,13 +19,27 @@ Index = Value | int
 """A number of things: known now, or a value of the function."""
 
 
+class Source:
+    """Functions that belong together, while they are written.
+
+    Attributes:
+        module: What LLVM compiles.
+        arguments: Names of what each function takes, in order.
+    """
+
+    def __init__(self) -> None:
+        self.module = ir.Module()
+        self.arguments: dict[str, tuple[str, ...]] = {}
+
+
 class Emitter:
-    """Writes one function of a module.
+    """Writes one function, which finds its arguments in a block of 64-bit words.
 
     Args:
-        module: Where the function goes.
+        source: Where the function goes.
         name: What it is called.
-        arguments: Names and types of what it takes.
+        pointers: Names of those arguments that are addresses of floats.
+        numbers: Names of those that count things.
         lanes: Floats in a vector.
 
     Attributes:
@@ -35,20 +49,25 @@ class Emitter:
     """
 
     def __init__(
-        self, module: ir.Module, name: str, arguments: dict[str, ir.Type], lanes: int
+        self,
+        source: Source,
+        name: str,
+        pointers: Sequence[str],
+        numbers: Sequence[str] = (),
+        lanes: int = 1,
     ) -> None:
-        self._module = module
-        kind = ir.FunctionType(ir.VoidType(), list(arguments.values()))
-        function = ir.Function(module, kind, name)
-        self.arguments = dict(zip(arguments, function.args, strict=True))
-        for argument in function.args:
-            if argument.type == POINTER:
-                argument.add_attribute("noalias")
+        self._module = source.module
+        kind = ir.FunctionType(ir.VoidType(), [POINTER])
+        function = ir.Function(source.module, kind, name)
         self._variables = ir.IRBuilder(function.append_basic_block("variables"))
         self.build = ir.IRBuilder(function.append_basic_block("body"))
         self._start = self.build.block
         self.lanes, self._vector = lanes, ir.VectorType(FLOAT, lanes)
         self._kinds: dict[Value, ir.Type] = {}
+        words = [self.word(function.args[0], i) for i in range(len(pointers) + len(numbers))]
+        addresses = [self.pointer(word) for word in words[: len(pointers)]]
+        names = source.arguments[name] = (*pointers, *numbers)
+        self.arguments = dict(zip(names, (*addresses, *words[len(pointers) :]), strict=True))
 
     def finish(self) -> None:
         """End the function."""
@@ -100,6 +119,11 @@ class Emitter:
         self.build.branch(head)
         self.build.position_at_end(done)
 
+    def call(self, function: Value, block: Value) -> None:
+        """Call the function at an address, given the block of its arguments."""
+        kind = ir.FunctionType(ir.VoidType(), [POINTER])
+        self.build.call(self.build.inttoptr(function, kind.as_pointer()), [block])
+
     # Variables, which optimisation keeps in registers
 
     def variable(self, value: Value) -> Value:
@@ -125,6 +149,15 @@ class Emitter:
             if not (isinstance(offset, int) and offset == 0):
                 pointer = self.build.gep(pointer, [self.index(offset)], source_etype=FLOAT)
         return pointer
+
+    def word(self, pointer: Value, number: Index) -> Value:
+        """Return one of the 64-bit words at a pointer."""
+        place = self.build.gep(pointer, [self.index(number)], source_etype=INDEX)
+        return self.build.load(place, typ=INDEX)
+
+    def pointer(self, address: Value) -> Value:
+        """Return an address as a pointer."""
+        return self.build.inttoptr(address, POINTER)
 
     def load(self, pointer: Value) -> Value:
         """Return the vector at a pointer."""
@@ -213,8 +246,3 @@ class Emitter:
                 self.build.shuffle_vector(x, x, low), self.build.shuffle_vector(x, x, high)
             )
         return self.first(x)
-
-
-def declare(pointers: Sequence[str], numbers: Sequence[str]) -> dict[str, ir.Type]:
-    """Return names and types of arguments: pointers to floats, then numbers of things."""
-    return {**dict.fromkeys(pointers, POINTER), **dict.fromkeys(numbers, INDEX)}

@@ -10,34 +10,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-
-from llvmlite import ir
+from typing import Literal
 
 from motrix_rl.native.activations import ACTIVATIONS, SLOPES
 from motrix_rl.native.compiler import Compiled, processor
-from motrix_rl.native.emitter import Emitter, Index, Value, declare
+from motrix_rl.native.emitter import Emitter, Index, Source, Value
 from motrix_rl.native.plan import TILE, Layer, Plan, padded
+
+PassesOn = Literal["nothing", "itself", "a sum"]
+"""Whether a gradient of the input is worked out, and written or added to what is there."""
 
 _TALLEST = 12  # rows of a block: more would not keep the processor any busier
 
 
 @cache
-def compiled(plan: Plan, passes_on: bool) -> Compiled:
+def compiled(plan: Plan, passes_on: PassesOn = "nothing") -> Compiled:
     """Return `forward` and `backward` of a network; see `Network` for what they do.
 
     Args:
         plan: The network.
-        passes_on: Whether `backward` works out the gradient of the input, too.
+        passes_on: What `backward` does with the gradient of the input.
     """
-    module = ir.Module("mlp")
-    _write_forward(module, plan)
-    _write_backward(module, plan, passes_on)
-    return Compiled(module)
+    source = Source()
+    _write_forward(source, plan)
+    _write_backward(source, plan, passes_on)
+    return Compiled(source)
 
 
-def _write_forward(module: ir.Module, plan: Plan) -> None:
-    arguments = declare(("x", "weights", "memory"), ("from_row", "rows", "capacity"))
-    e = Emitter(module, "forward", arguments, processor().lanes)
+def _write_forward(source: Source, plan: Plan) -> None:
+    pointers, numbers = ("x", "weights", "memory"), ("from_row", "rows", "capacity")
+    e = Emitter(source, "forward", pointers, numbers, processor().lanes)
     rows = e.arguments["rows"]
     with e.loop(0, rows, TILE) as start:
         count = e.smaller(TILE, e.build.sub(rows, start))
@@ -55,16 +57,15 @@ def _write_forward(module: ir.Module, plan: Plan) -> None:
     e.finish()
 
 
-def _write_backward(module: ir.Module, plan: Plan, passes_on: bool) -> None:
+def _write_backward(source: Source, plan: Plan, passes_on: PassesOn) -> None:
     pointers = ("x", "weights", "memory", "d_out", "gradient", "scratch", "d_in")
-    e = Emitter(
-        module, "backward", declare(pointers, ("from_row", "rows", "capacity")), processor().lanes
-    )
+    numbers = ("from_row", "rows", "capacity")
+    e = Emitter(source, "backward", pointers, numbers, processor().lanes)
     rows = e.arguments["rows"]
     with e.loop(0, plan.size, e.lanes) as place:
         e.store(e.zero, e.at(e.arguments["gradient"], place))
     for layer in plan.layers:
-        if not layer.narrow and (passes_on or layer.number):
+        if not layer.narrow and (passes_on != "nothing" or layer.number):
             _turn(e, plan, layer)
     with e.loop(0, rows, TILE) as start:
         count = e.smaller(TILE, e.build.sub(rows, start))
@@ -78,9 +79,9 @@ def _write_backward(module: ir.Module, plan: Plan, passes_on: bool) -> None:
                 d_in = _room(e, plan, before)
                 _pass_on(e, plan, layer, count, d_out, d_in)
                 d_out = _times_slopes(e, plan, before, count, start, d_in, d_in)
-            elif passes_on:
+            elif passes_on != "nothing":
                 d_in = e.at(e.arguments["d_in"], e.times(start, padded(layer.inputs)))
-                _pass_on(e, plan, layer, count, d_out, d_in)
+                _pass_on(e, plan, layer, count, d_out, d_in, adds=passes_on == "a sum")
     e.finish()
 
 
@@ -134,14 +135,7 @@ def _add_gradient(
     else:
         width = layer.stride
         size, left, right = (layer.inputs, count, width), (x, 1, _from_row(e, plan, layer)), d_out
-    _write_product(
-        e,
-        size,
-        left,
-        right,
-        slopes,
-        lambda row, column: e.load(e.at(slopes, e.times(row, width), column)),
-    )
+    _write_product(e, size, left, right, slopes, _as_it_is(e, slopes, width))
     bias = _bias(e, layer, "gradient")
     with e.loop(0, layer.stride, e.lanes) as column:
         total = e.variable(e.load(e.at(bias, column)))
@@ -151,11 +145,21 @@ def _add_gradient(
         e.store(e.get(total), e.at(bias, column))
 
 
-def _pass_on(e: Emitter, plan: Plan, layer: Layer, count: Index, d_out: Value, d_in: Value) -> None:
-    """Write the gradient of a layer's input."""
+def _pass_on(
+    e: Emitter,
+    plan: Plan,
+    layer: Layer,
+    count: Index,
+    d_out: Value,
+    d_in: Value,
+    adds: bool = False,
+) -> None:
+    """Write the gradient of a layer's input, or add it to what is there."""
+    width = padded(layer.inputs)
+    begin = _as_it_is(e, d_in, width) if adds else _zero(e)
     turned = _kernel(e, layer) if layer.narrow else _turned(e, plan, layer)
-    size = (count, layer.outputs, padded(layer.inputs))
-    _write_product(e, size, (d_out, layer.stride, 1), turned, d_in, lambda row, column: e.zero)
+    size = (count, layer.outputs, width)
+    _write_product(e, size, (d_out, layer.stride, 1), turned, d_in, begin)
 
 
 def _turn(e: Emitter, plan: Plan, layer: Layer) -> None:
@@ -208,8 +212,16 @@ Begin = Callable[[Index, Index], Value]
 """From row and column to the vector that a sum begins with."""
 
 
+def _zero(e: Emitter) -> Begin:
+    return lambda row, column: e.zero
+
+
 def _each_row(e: Emitter, vector: Value) -> Begin:
     return lambda row, column: e.load(e.at(vector, column))
+
+
+def _as_it_is(e: Emitter, out: Value, width: int) -> Begin:
+    return lambda row, column: e.load(e.at(out, e.times(row, width), column))
 
 
 def _write_product(

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from motrix_rl.native.kernels import compiled
+from motrix_rl.native.calls import Argument, Call, Program, zeros
+from motrix_rl.native.kernels import PassesOn, compiled
 from motrix_rl.native.plan import Plan, padded
 
 Array = NDArray[np.float32]
-
-_LINE = 64  # bytes of a line of the processor's caches; vectors that cross two take longer
 
 
 class Network:
@@ -23,55 +20,55 @@ class Network:
         weights: Its parameters, (plan.size,), looked at in every pass.
         gradient: Where their gradient goes, (plan.size,).
         rows: How many fit in.
-        passes_on: Whether somebody needs the gradient of the input.
+        passes_on: What happens to the gradient of the input.
+        d_in: Where that goes, (rows, inputs) in whole vectors; None makes room for it.
 
     Attributes:
-        out: What it put out, (rows, outputs).
-        d_out: Where the gradient of the output is expected, (rows, outputs).
-        d_in: The gradient of the input, (rows, inputs), where it is passed on.
+        forward: The call that works out `out`.
+        backward: The call that works out `gradient` and `d_in` of what came forward last, given
+            `d_out`.
+        out: What it puts out, (rows, outputs in whole vectors).
+        d_out: The gradient of `out`, likewise.
+        d_in: The gradient of the input, likewise.
     """
 
     def __init__(
-        self, plan: Plan, weights: Array, gradient: Array, rows: int, *, passes_on: bool = False
+        self,
+        plan: Plan,
+        weights: Array,
+        gradient: Array,
+        rows: int,
+        *,
+        passes_on: PassesOn = "nothing",
+        d_in: Array | None = None,
     ) -> None:
-        first, last = plan.layers[0], plan.layers[-1]
-        self._code = compiled(plan, passes_on)
-        self._run, self._run_back = self._code.function("forward"), self._code.function("backward")
-        memory, scratch = zeros(rows * plan.row), zeros(plan.scratch)
-        d_out, d_in = zeros(rows * last.stride), zeros(rows * padded(first.inputs) * passes_on)
-        self._kept = weights, memory, d_out, gradient, scratch, d_in
-        self._forward = address(weights), address(memory)
-        self._backward = tuple(map(address, self._kept))
-        self._capacity = rows
-        out = memory[rows * plan.before(last) :]
-        self.out = out.reshape(rows, last.stride)[:, : last.outputs]
-        self.d_out = d_out.reshape(rows, last.stride)[:, : last.outputs]
-        self.d_in = d_in.reshape(-1, padded(first.inputs))[:, : first.inputs]
+        self._plan, last = plan, plan.layers[-1]
+        code, memory = compiled(plan, passes_on), zeros(rows * plan.row)
+        self.out = memory[rows * plan.before(last) :].reshape(rows, last.stride)
+        self.d_out = zeros(rows * last.stride).reshape(rows, last.stride)
+        if d_in is None:
+            width = 0 if passes_on == "nothing" else padded(plan.layers[0].inputs)
+            d_in = zeros(rows * width).reshape(rows, width)
+        self.d_in = d_in
+        both: dict[str, Argument] = {"weights": weights, "memory": memory, "capacity": rows}
+        self.forward = Call(code, "forward", **both)
+        slopes: dict[str, Argument] = {"d_out": self.d_out, "gradient": gradient, "d_in": d_in}
+        self.backward = Call(code, "backward", **both, **slopes, scratch=zeros(plan.scratch))
+        self._forward = Program(self.forward)
 
-    def forward(self, x: Array) -> Array:
-        """Return the output of some rows, (n, outputs), in memory that the next pass uses again.
+    def look_at(self, x: Array, rows: int) -> None:
+        """Let both calls take their input from an array.
 
         Args:
-            x: (n, inputs), float32, the numbers of a row side by side; looked at again on the way
-                back.
+            x: (at least rows, inputs), the numbers of a row side by side.
+            rows: How many of its rows.
         """
-        self._x = x
-        self._input, self._size = address(x), (x.strides[0] // x.itemsize, len(x), self._capacity)
-        self._run(self._input, *self._forward, *self._size)
-        return self.out[: len(x)]
+        from_row = x.strides[0] // x.itemsize
+        for call in (self.forward, self.backward):
+            call.set(x=x, from_row=from_row, rows=rows)
 
-    def backward(self) -> None:
-        """Write the gradient of what came forward last; that of the output is in `d_out`."""
-        self._run_back(self._input, *self._backward, *self._size)
-
-
-def zeros(size: int) -> Array:
-    """Return zeros that begin on a line of the caches."""
-    memory: NDArray[Any] = np.zeros(size * 4 + _LINE, np.uint8)
-    start = -memory.ctypes.data % _LINE
-    return memory[start : start + size * 4].view(np.float32)
-
-
-def address(array: Array) -> int:
-    """Return where an array begins."""
-    return array.ctypes.data
+    def run(self, x: Array) -> Array:
+        """Return what comes out for some rows, (rows, outputs), in memory that is used again."""
+        self.look_at(x, len(x))
+        self._forward.run()
+        return self.out[: len(x), : self._plan.layers[-1].outputs]

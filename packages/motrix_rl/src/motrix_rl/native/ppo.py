@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numpy.typing import NDArray
 
 from motrix_rl.native.activations import exp
+from motrix_rl.native.calls import Call, zeros
 from motrix_rl.native.compiler import Compiled, processor
-from motrix_rl.native.emitter import Emitter, Value, declare
-from motrix_rl.native.network import address, zeros
+from motrix_rl.native.emitter import Emitter, Source, Value
 from motrix_rl.native.plan import padded
+from motrix_rl.rl_module.distributions import DiagGaussian
 
 Array = NDArray[Any]
 
@@ -63,90 +64,108 @@ class Losses:
 
     Args:
         actions: Width of an action.
-        ratio_clip: See `PPOCfg`.
-        value_clip: See `PPOCfg`; None where values are not clipped.
+        clips: By how much a ratio and a value may move; None where values are not clipped.
+        log_std: Of the Gaussians, (actions,) in whole vectors, looked at in every call.
+        means: Of the Gaussians, (rows, actions), rows in whole vectors.
+        d_means: Where their gradient goes, likewise.
+        values: (rows, 1), rows in whole vectors.
+        d_values: Where their gradient goes, likewise.
+
+    Attributes:
+        policy: The call that works out `d_means`, and the gradients of log-stds for `d_log_std`.
+        value: The call that works out `d_values`.
     """
 
-    def __init__(self, actions: int, ratio_clip: float, value_clip: float | None) -> None:
-        self._actions = actions
-        self._code = compiled_losses(padded(actions), ratio_clip, value_clip)
-        self._policy, self._value = self._code.function("policy"), self._code.function("value")
-        width = padded(actions)
-        # Inverse standard deviations, the constant of the density, and a row's share of the mean;
-        # and of sums: those of d_log_std, of the policy's gain and of the divergence.
-        self._given, self._sums = zeros(width + 2), zeros(width + 2)
+    def __init__(
+        self,
+        actions: int,
+        clips: tuple[float, float | None],
+        log_std: Array,
+        means: Array,
+        d_means: Array,
+        values: Array,
+        d_values: Array,
+    ) -> None:
+        code, self._actions = compiled_losses(actions, *clips), actions
+        # What the policy adds to: gradients of log-stds, its gain, the divergence; and squares.
+        self._sums, self._squares = zeros(padded(actions) + 2), zeros(1)
+        self._shares = zeros(2)
+        scratch = zeros(padded(actions))
+        given = {"shares": self._shares}
+        self.policy = Call(
+            code,
+            "policy",
+            means=means,
+            d_means=d_means,
+            log_std=log_std,
+            scratch=scratch,
+            sums=self._sums,
+            **given,
+        )
+        self.value = Call(
+            code, "value", values=values, d_values=d_values, squares=self._squares, **given
+        )
 
-    def policy(
-        self, records: Array, means: Array, d_means: Array, std: Array, constant: float, total: int
-    ) -> tuple[float, float, Array]:
-        """Write the gradient of means, and return what rows add to the rest.
+    def look_at(self, records: Array, total: int, value_scale: float) -> None:
+        """Let both calls take their samples from an array.
 
         Args:
             records: (rows, width).
-            means: Of the Gaussians, (rows, actions), rows in whole vectors.
-            d_means: Where their gradient goes, likewise.
-            std: Standard deviations, (actions,).
-            constant: What the density of an action has beside the squares.
             total: Rows of the whole mini-batch.
-
-        Returns:
-            The policy's loss, the divergence, and the gradient of log-stds, (actions,).
+            value_scale: Weight of the value loss.
         """
-        self._given[: self._actions] = 1 / std
-        self._given[-2:] = constant, 1 / total
-        self._sums[:] = 0
-        arrays = records, means, d_means, self._given, self._sums
-        self._policy(*map(address, arrays), records.shape[1], len(records))
+        rows, width = records.shape
+        self._total, self._value_scale = total, value_scale
+        self._shares[:] = 1 / total, 2 * value_scale / total
+        for call in (self.policy, self.value):
+            call.set(records=records, from_row=width, rows=rows)
+
+    @property
+    def d_log_std(self) -> Array:
+        """What the records add to the gradients of log-stds, (actions,), clipped or not."""
+        return self._sums[: self._actions]
+
+    def parts(self) -> dict[str, float]:
+        """Return what the records add to the losses of policy and value and to the divergence."""
         gain, divergence = self._sums[-2:].tolist()
-        return -gain / total, divergence / total, self._sums[: self._actions]
-
-    def value(
-        self, records: Array, values: Array, d_values: Array, scale: float, total: int
-    ) -> float:
-        """Write the gradient of values, and return what rows add to the value loss.
-
-        Args:
-            records: (rows, width).
-            values: (rows, 1), rows in whole vectors.
-            d_values: Where their gradient goes, likewise.
-            scale: Weight of the loss.
-            total: Rows of the whole mini-batch.
-        """
-        self._given[0], self._sums[0] = 2 * scale / total, 0
-        arrays = records, values, d_values, self._given, self._sums
-        self._value(*map(address, arrays), records.shape[1], len(records))
-        return scale * float(self._sums[0]) / total
+        return {
+            "policy": -gain / self._total,
+            "value": self._value_scale * float(self._squares[0]) / self._total,
+            "kl": divergence / self._total,
+        }
 
 
 @cache
-def compiled_losses(width: int, ratio_clip: float, value_clip: float | None) -> Compiled:
-    """Return the functions `policy` and `value`, for actions of so many floats."""
-    module = ir.Module("ppo")
-    _write_policy(module, width, ratio_clip)
-    _write_value(module, width, value_clip)
-    return Compiled(module)
+def compiled_losses(actions: int, ratio_clip: float, value_clip: float | None) -> Compiled:
+    """Return the functions `policy` and `value`; see `Losses`."""
+    source = Source()
+    _write_policy(source, actions, ratio_clip)
+    _write_value(source, padded(actions), value_clip)
+    return Compiled(source)
 
 
-def _write_policy(module: ir.Module, width: int, ratio_clip: float) -> None:
-    pointers = ("records", "means", "d_means", "given", "sums")
-    e = Emitter(module, "policy", declare(pointers, ("from_row", "rows")), processor().lanes)
-    given, sums = e.arguments["given"], e.arguments["sums"]
-    constant, share = (e.load_one(e.at(given, width + i)) for i in range(2))
+def _write_policy(source: Source, actions: int, ratio_clip: float) -> None:
+    pointers = ("records", "means", "d_means", "log_std", "shares", "scratch", "sums")
+    e = Emitter(source, "policy", pointers, ("from_row", "rows"), processor().lanes)
+    width, sums, inverse = padded(actions), e.arguments["sums"], e.arguments["scratch"]
+    constant = _invert_std(e, actions, inverse)
+    share = e.load_one(e.arguments["shares"])
     gain, divergence = e.variable(e.zero), e.variable(e.zero)
     low, high, one = e.number(1 - ratio_clip), e.number(1 + ratio_clip), e.number(1.0)
+    with e.loop(0, width, e.lanes) as column:
+        e.store(e.zero, e.at(sums, column))
     with e.loop(0, e.arguments["rows"]) as row:
         record, means, d_means = _row(e, row, width)
         total = e.variable(e.zero)
         with e.loop(0, width, e.lanes) as column:
             distance = e.build.fsub(e.load(e.at(record, column)), e.load(e.at(means, column)))
-            z = e.build.fmul(distance, e.load(e.at(given, column)))
+            z = e.build.fmul(distance, e.load(e.at(inverse, column)))
             e.store(z, e.at(d_means, column))
             e.set(total, e.multiply_add(z, z, e.get(total)))
         squares = e.splat(e.sum(e.get(total)))
         log_prob, advantage = _number(e, record, width, 0), _number(e, record, width, 1)
-        change = e.multiply_add(
-            squares, e.number(-0.5), e.negative(e.build.fadd(log_prob, constant))
-        )
+        before = e.build.fadd(log_prob, constant)
+        change = e.build.fsub(e.build.fmul(squares, e.number(-0.5)), before)
         ratio = exp(e, change)
         plain = e.build.fmul(advantage, ratio)
         clipped = e.build.fmul(advantage, e.minimum(e.maximum(ratio, low), high))
@@ -158,20 +177,32 @@ def _write_policy(module: ir.Module, width: int, ratio_clip: float) -> None:
         slope = e.negative(e.build.fmul(earns, share))
         with e.loop(0, width, e.lanes) as column:
             z = e.load(e.at(d_means, column))
-            d_mean = e.build.fmul(e.build.fmul(z, e.load(e.at(given, column))), slope)
+            d_mean = e.build.fmul(e.build.fmul(z, e.load(e.at(inverse, column))), slope)
             e.store(d_mean, e.at(d_means, column))
-            there = e.at(sums, column)
-            excess = e.multiply_add(z, z, e.number(-1.0))
+            there, excess = e.at(sums, column), e.multiply_add(z, z, e.number(-1.0))
             e.store(e.multiply_add(excess, slope, e.load(there)), there)
     for place, total in enumerate((gain, divergence)):
         e.write(e.first(e.get(total)), e.at(sums, width + place))
     e.finish()
 
 
-def _write_value(module: ir.Module, width: int, value_clip: float | None) -> None:
-    pointers = ("records", "values", "d_values", "given", "sums")
-    e = Emitter(module, "value", declare(pointers, ("from_row", "rows")), processor().lanes)
-    scale, squares = e.load_one(e.arguments["given"]), e.variable(e.zero)
+def _invert_std(e: Emitter, actions: int, inverse: Value) -> Value:
+    """Write inverse standard deviations, and return the constant of an action's density."""
+    low, high = DiagGaussian.LOG_STD_BOUNDS
+    total = e.variable(e.zero)
+    with e.loop(0, padded(actions), e.lanes) as column:
+        log_std = e.load(e.at(e.arguments["log_std"], column))
+        log_std = e.minimum(e.maximum(log_std, e.number(low)), e.number(high))
+        e.store(exp(e, e.negative(log_std)), e.at(inverse, column))
+        e.set(total, e.build.fadd(e.get(total), log_std))
+    fixed = e.number(actions * 0.5 * math.log(2 * math.pi))
+    return e.build.fadd(e.splat(e.sum(e.get(total))), fixed)
+
+
+def _write_value(source: Source, width: int, value_clip: float | None) -> None:
+    pointers = ("records", "values", "d_values", "shares", "squares")
+    e = Emitter(source, "value", pointers, ("from_row", "rows"), processor().lanes)
+    share, squares = e.load_one(e.at(e.arguments["shares"], 1)), e.variable(e.zero)
     with e.loop(0, e.arguments["rows"]) as row:
         record = e.at(e.arguments["records"], e.times(row, e.arguments["from_row"]))
         place = e.times(row, padded(1))
@@ -184,8 +215,8 @@ def _write_value(module: ir.Module, width: int, value_clip: float | None) -> Non
             error = e.build.fsub(e.build.fadd(old, within), target)
             slope = e.build.select(e.build.fcmp_unordered("==", within, moved), error, e.zero)
         e.set(squares, e.multiply_add(error, error, e.get(squares)))
-        e.write(e.first(e.build.fmul(slope, scale)), e.at(e.arguments["d_values"], place))
-    e.write(e.first(e.get(squares)), e.arguments["sums"])
+        e.write(e.first(e.build.fmul(slope, share)), e.at(e.arguments["d_values"], place))
+    e.write(e.first(e.get(squares)), e.arguments["squares"])
     e.finish()
 
 
