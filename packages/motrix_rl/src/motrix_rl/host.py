@@ -15,7 +15,7 @@ from motrix_envs._plugins import installed_version
 
 _DISTRIBUTIONS = (
     *("motrix-envs", "motrix-envs-mujoco", "motrix-rl", "motrix-rl-torch", "motrix-rl-jax"),
-    *("numpy", "motrixsim", "mujoco", "gymnasium", "safetensors"),
+    *("numpy", "motrixsim", "mujoco", "gymnasium", "safetensors", "llvmlite"),
     *("skrl", "torch", "jax", "jaxlib", "flax", "optax"),
 )
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")

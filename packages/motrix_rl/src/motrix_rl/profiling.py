@@ -149,8 +149,8 @@ def advice(shares: list[Share], cfg: Any) -> list[str]:
         ),
         LEARNING: (
             0.4,
-            "learning dominates: fewer learning_epochs, smaller hidden layers, or the other "
-            "backend; fewer mini_batches where they are below a thousand samples",
+            "learning dominates: fewer learning_epochs, smaller hidden layers; fewer mini_batches "
+            "where they are below a thousand samples",
         ),
         LOGGING: (0.05, "logs and checkpoints cost: a larger check_point_interval writes fewer"),
         OTHER: (0.25, "much of the time is the library's own: --rllib motrix has less of it"),
