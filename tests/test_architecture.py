@@ -36,6 +36,7 @@ HEAVY = [
     "rich",
     "motrixsim",
     "mujoco",
+    "llvmlite",
     "torch",
     "jax",
     "flax",

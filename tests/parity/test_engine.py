@@ -97,7 +97,7 @@ def samples(learner, state=False):
 
 
 def weights(learner):
-    learner.get_state()  # brings the module up to date
+    learner.publish()
     return {k: np.array(v) for k, v in states.flatten(learner.module.get_state()).items()}
 
 

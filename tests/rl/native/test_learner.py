@@ -7,8 +7,10 @@ from motrix_rl import registry as rl
 from motrix_rl.checkpoint import read_hash
 from motrix_rl.engine import reference
 from motrix_rl.engine.actor_critic import ActorCritic
-from motrix_rl.engine.native import CHUNK, NativeLearner, NativeWay, native_way
-from motrix_rl.native import kernels
+from motrix_rl.engine.native import CHUNK, NativeLearner
+from motrix_rl.engine.native_way import NativeWay, native_way
+from motrix_rl.native import kernels, plan, ppo, products
+from motrix_rl.native.compiler import Processor
 from motrix_rl.rl_module import Columns, RLModuleSpec, states
 from motrix_rl.rl_module.numpy_module import PPONumpyRLModule
 from motrix_rl.skrl.cfg import PPOCfg
@@ -40,10 +42,10 @@ class Another(Module):
     """May do anything in its forward pass."""
 
 
-def module_with(module_class=Module, state_space=None, **options):
-    return RLModuleSpec(
-        module_class, box(4), box(2), state_space=state_space, model_config_dict=OPTIONS | options
-    ).build()
+def module_with(module_class=Module, state_space=None, action_space=None, **options):
+    spec = RLModuleSpec(module_class, box(4), action_space or box(2))
+    spec.state_space, spec.model_config_dict = state_space, OPTIONS | options
+    return spec.build()
 
 
 def logits_of(module):
@@ -66,6 +68,7 @@ KNOWN = {
     "raw observations": {"normalize_observations": False},
     "privileged critic": {"state_space": box(6)},
     "log-std at its bound": {"initial_log_std": 2.5},
+    "more actions than lanes": {"action_space": box(21)},
 }
 
 
@@ -91,10 +94,11 @@ def test_what_is_left_to_the_framework(case):
     assert way_of(module_with(**UNKNOWN[case])) is None
 
 
-def test_wrong_gradients_are_noticed(monkeypatch):
-    options = {"fcnet_activation": "tanh", "fcnet_hiddens": [13]}  # nobody else's: code is kept
-    monkeypatch.setitem(kernels.SLOPES, "tanh", lambda e, out: e.number(0.9))
-    assert way_of(module_with(**options)) is None
+@pytest.mark.parametrize("slope", [0.9, np.nan])
+def test_wrong_gradients_are_noticed(monkeypatch, slope):
+    monkeypatch.setattr("motrix_rl.native.network.compiled", kernels.compiled.__wrapped__)
+    monkeypatch.setitem(kernels.SLOPES, "tanh", lambda e, out: e.number(slope))
+    assert way_of(module_with(fcnet_activation="tanh")) is None
 
 
 def test_wrong_actions_are_noticed():
@@ -102,17 +106,54 @@ def test_wrong_actions_are_noticed():
     assert native_way(module, PPOCfg(), lambda obs: logits_of(module)(obs) + 0.01) is None
 
 
+@pytest.mark.parametrize("cpu", [Processor("avx", 8, 16), Processor("sse", 4, 16)])
+def test_other_processors(monkeypatch, cpu):
+    """Losses too are written for as many lanes as there are."""
+    for module in (plan, kernels, products, ppo):
+        monkeypatch.setattr(module, "processor", lambda: cpu)
+    monkeypatch.setattr("motrix_rl.native.network.compiled", kernels.compiled.__wrapped__)
+    monkeypatch.setattr(ppo, "compiled_losses", ppo.compiled_losses.__wrapped__)
+    assert way_of(module_with(action_space=box(5)))
+
+
+def test_observations_in_any_order_and_type(samples):
+    learner, *_ = gradient(samples, 1)
+    obs, noise = samples["obs"][:50], samples["actions"][:50]
+    expected = learner.sample(obs, None, noise), learner.values(obs, None)
+    for other in (np.asfortranarray(obs), obs.astype(np.float64), np.repeat(obs, 2, 1)[:, ::2]):
+        found = learner.sample(other, None, noise), learner.values(other, None)
+        assert np.array_equal(found[0][0], expected[0][0])
+        assert np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("column", ["advantages", "log_probs", "obs"])
+def test_what_is_no_number_is_told(samples, column):
+    broken = {**samples, column: samples[column].copy()}
+    broken[column][7] = np.nan
+    module = module_with(normalize_observations=False)
+    learner = NativeLearner(module, PPOCfg(), ActorCritic.of(module))
+    learner.load(broken)
+    found, parts = learner.gradient(np.arange(64, dtype=np.int32))
+    assert np.isnan(found).any()
+    assert any(np.isnan(value) for value in parts.values())
+
+
 @pytest.fixture(scope="module")
 def samples():
     rows, draw = 3 * CHUNK + 5, np.random.default_rng(2).normal
     scalars = ("log_probs", "values", "advantages", "targets")
-    shapes = {"obs": (rows, 4), "actions": (rows, 2), **dict.fromkeys(scalars, (rows,))}
+    shapes = {
+        "obs": (rows, 4),
+        "state": (rows, 6),
+        "actions": (rows, 2),
+        **dict.fromkeys(scalars, (rows,)),
+    }
     made = {name: draw(size=shape).astype(np.float32) for name, shape in shapes.items()}
     return made | {"log_probs": made["log_probs"] * 0.1 - 3}
 
 
-def gradient(samples, threads, cfg=None):
-    module = module_with()
+def gradient(samples, threads, cfg=None, **options):
+    module = module_with(**options)
     learner = NativeLearner(module, cfg or PPOCfg(), ActorCritic.of(module), threads)
     learner.load(samples)
     order = np.random.default_rng(3).permutation(len(samples["obs"])).astype(np.int32)
@@ -127,11 +168,13 @@ def test_any_number_of_threads_gives_the_same_bits(samples):
         assert told == parts
 
 
-def test_chunks_add_up(samples):
+@pytest.mark.parametrize("case", ["elu", "shared and odd", "privileged critic"])
+def test_chunks_add_up(samples, case):
     cfg = PPOCfg(entropy_loss_scale=0.1)
-    learner, found, parts = gradient(samples, 1, cfg)
+    learner, found, parts = gradient(samples, 1, cfg, **KNOWN[case])
     state = states.flatten(learner.module.get_state())
-    told, right, _ = reference.loss_and_gradient(state, samples, cfg)
+    seen = {n: c for n, c in samples.items() if n != "state" or "state_space" in KNOWN[case]}
+    told, right, _ = reference.loss_and_gradient(state, seen, cfg)
     assert parts == pytest.approx(told, rel=1e-4)
     for path, view in learner.networks.views(found).items():
         largest = np.abs(right[path]).max()
@@ -141,8 +184,8 @@ def test_chunks_add_up(samples):
 def test_the_module_has_the_weights_when_somebody_asks(samples):
     learner, found, _ = gradient(samples, 1)
     before = learner.module.get_state()["pi"]["log_std"].copy()
-    learner._step(found, [0.1, 1.0])
-    learner.get_state()
+    learner.descend(found, [0.1, 1.0])
+    learner.publish()
     after = learner.module.get_state()["pi"]["log_std"]
     assert not np.array_equal(after, before)
     assert np.array_equal(after, learner.networks.log_std(learner._weights))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from motrix_rl.native import kernels, network, plan
+from motrix_rl.native import kernels, network, plan, products
 from motrix_rl.native.available import is_available
 from motrix_rl.native.calls import Program, zeros
 from motrix_rl.native.compiler import Processor, processor
@@ -37,17 +37,9 @@ by_size = pytest.mark.parametrize(("widths", "activations"), SIZES.values(), ids
 def cpu(request, monkeypatch):
     """Write code as for another processor, which this one understands."""
     if request.param is not None:
-        for module in (plan, kernels):
+        for module in (plan, kernels, products):
             monkeypatch.setattr(module, "processor", lambda: request.param)
         monkeypatch.setattr(network, "compiled", kernels.compiled.__wrapped__)
-
-
-def views(layer, vector):
-    """Return kernel (inputs, outputs) and bias (outputs,) of a layer."""
-    kernel = vector[layer.kernel : layer.bias].reshape(layer.shape)
-    kernel = kernel.T if layer.narrow else kernel
-    bias = vector[layer.bias : layer.end]
-    return kernel[: layer.inputs, : layer.outputs], bias[: layer.outputs]
 
 
 def made(widths, activations, rows):
@@ -56,7 +48,7 @@ def made(widths, activations, rows):
     weights, gradient = zeros(chain.size), zeros(chain.size)
     draw = np.random.default_rng(1).normal
     for layer in chain.layers:
-        kernel, bias = views(layer, weights)
+        kernel, bias = layer.views(weights)
         kernel[:] = draw(0, layer.inputs**-0.5, kernel.shape)
         bias[:] = draw(0, 0.3, bias.shape)
     gradient[:] = np.nan  # what was there must not matter
@@ -72,7 +64,7 @@ def test_forward_and_back(cpu, widths, activations, rows):
     for _ in range(2):  # the second time in used memory
         seen = [x]
         for layer in chain.layers:
-            kernel, bias = (part.astype(np.float64) for part in views(layer, weights))
+            kernel, bias = (part.astype(np.float64) for part in layer.views(weights))
             seen.append(FORWARD[layer.activation](seen[-1] @ kernel + bias))
         found = mlp.run(x.astype(np.float32))
         np.testing.assert_allclose(found, seen[-1], rtol=1e-5, atol=1e-5)
@@ -81,10 +73,10 @@ def test_forward_and_back(cpu, widths, activations, rows):
         d = d_out
         for layer in reversed(chain.layers):
             d = d * SLOPE[layer.activation](seen[layer.number + 1])
-            kernel, bias = views(layer, gradient)
+            kernel, bias = layer.views(gradient)
             close(kernel, seen[layer.number].T @ d)
             close(bias, d.sum(0))
-            d = d @ views(layer, weights)[0].astype(np.float64).T
+            d = d @ layer.views(weights)[0].astype(np.float64).T
         close(mlp.d_in[:rows, : widths[0]], d)
         x, d_out = x * 0.5, d_out + 1
 
@@ -100,7 +92,7 @@ def test_what_pads_vectors_has_no_gradient(widths, activations):
     mlp.d_out[:, : widths[-1]] = 1.0
     Program(mlp.backward).run()
     for layer in chain.layers:
-        for part in views(layer, gradient):
+        for part in layer.views(gradient):
             part[:] = 0
     assert not gradient.any()
 
@@ -119,13 +111,26 @@ def test_activations_far_out(activation):
     """An identity before the activation shows the whole curve, and what is not a number."""
     chain = Plan.of((1, 1), (activation,))
     weights = zeros(chain.size)
-    views(chain.layers[0], weights)[0][:] = 1
+    chain.layers[0].views(weights)[0][:] = 1
     x = np.concatenate([np.linspace(-20, 20, 4001), [-1e30, -88, -1e-7, 0, 1e-7, 89, 1e30]])
     mlp = Network(chain, weights, zeros(chain.size), len(x))
     found = mlp.run(x.astype(np.float32)[:, None])[:, 0]
     expected = FORWARD[activation](x.astype(np.float32).astype(np.float64))
     np.testing.assert_allclose(found, expected, rtol=3e-6, atol=2e-7)
     assert np.isnan(mlp.run(np.full((1, 1), np.nan, np.float32))).all()
+
+
+def test_an_array_of_another_kind_is_refused():
+    *_, mlp = made(*SIZES["what cartpole has"], 8)
+    good = np.zeros((8, 4), np.float32)
+    mlp.run(good)
+    mlp.run(np.zeros((8, 9), np.float32)[:, 2:6])  # columns of something wider
+    wrong = (good.astype(np.float64), np.asfortranarray(good), good[:, :3], np.tile(good, (2, 1)))
+    for x in wrong:
+        with pytest.raises(ValueError, match="8 rows of 4 float32 numbers side by side"):
+            mlp.run(x)
+    with pytest.raises(ValueError, match="cannot take 9 of"):
+        mlp.look_at(good, 9)
 
 
 def test_memory_begins_where_vectors_do():

@@ -13,8 +13,7 @@ NATIVE = pytest.param("native", marks=pytest.mark.torch)
 def learns(request):
     """Who works out gradients, here and in processes started from here."""
     with pytest.MonkeyPatch.context() as environment:
-        if request.param != "native":
-            environment.setenv("MOTRIX_NATIVE", "0")
+        environment.setenv("MOTRIX_NATIVE", "1" if request.param == "native" else "0")
         yield request.param
 
 

@@ -1,5 +1,6 @@
 """The engine from end to end on both frameworks: borders of episodes, spaces, choices, ends."""
 
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from motrix_rl.engine.host import HostPolicy
 from motrix_rl.engine.rollout import Rollout
 from motrix_rl.evaluation import evaluate
 from motrix_rl.policy import load_policy
+from motrix_rl.rl_module import states
 from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import DivergedError
 
@@ -105,8 +107,10 @@ def trained(trainer_class, tiny, tmp_path_factory):
     return trainer_class("cartpole", cfg_override=changes, runs_root=root).train()
 
 
-def test_the_run_is_recorded_and_logged(trained, backend):
+def test_the_run_is_recorded_and_logged(trained, backend, learns):
     record = trained.record
+    assert record["compute"]["update"]["gradients"] == learns
+    assert record["compute"]["acting"] == ("native" if learns == "native" else "numpy")
     assert (record["rllib"], record["backend"], record["status"]) == ("motrix", backend, "finished")
     assert trained.checkpoints() == [32, 64]
     told = {"loss/policy_loss", "loss/value_loss", "loss/entropy_loss", "policy/kl_divergence"}
@@ -155,6 +159,40 @@ def test_privileged_observations_reach_the_critic_alone(make_trainer):
     assert tensors["encoder/actor/0/kernel"].shape == (2, 8)
     assert tensors["encoder/critic/0/kernel"].shape == (3, 8)
     assert tensors["state_normalizer/count"] == tensors["normalizer/count"] == 32
+
+
+def test_without_a_compiler_the_framework_trains(make_trainer, monkeypatch, backend):
+    monkeypatch.setenv("MOTRIX_NATIVE", "1")
+    way = importlib.import_module("motrix_rl.engine.native_way")
+
+    def fails(*args):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(way, "native_way", fails)
+    with pytest.warns(UserWarning, match=f"no such library. {backend} trains instead"):
+        run = make_trainer("test-clock", max_env_steps=32).train()
+    assert run.record["compute"]["update"]["gradients"] == backend
+
+
+def test_the_module_is_up_to_date_whatever_ends_a_training(make_trainer, monkeypatch):
+    """Not the checkpoint's weights with the normaliser of now."""
+    trainer, kept = make_trainer("test-clock", max_env_steps=96), {}
+    build = trainer.build_module
+
+    def build_and_keep(env, seed):
+        kept["module"] = build(env, seed)
+        return kept["module"]
+
+    def breaks(progress):
+        if progress.env_steps == 64:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "build_module", build_and_keep)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(breaks)
+    after = states.flatten(kept["module"].get_state())
+    whole = make_trainer("test-clock", max_env_steps=64).train().load().module.tensors
+    assert np.array_equal(after["pi/out/kernel"], whole["pi/out/kernel"])
 
 
 def test_one_environment_trains(make_trainer):

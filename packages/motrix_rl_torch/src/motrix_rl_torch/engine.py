@@ -10,7 +10,7 @@ import torch
 from motrix_envs.np.env import NpEnv
 from motrix_rl.engine.draws import GivenNoise
 from motrix_rl.engine.host import Acted
-from motrix_rl.engine.learner import Learner, Samples
+from motrix_rl.engine.learner import Learner, Samples, StepByStep
 from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam, outputs
 from motrix_rl.engine.trainer import EngineTrainer
 from motrix_rl.host import usable_cpus
@@ -64,7 +64,7 @@ class Trainer(TorchCompute, EngineTrainer):
         return TorchLearner(module, self.cfg, self.device, self.update_threads, chunk_threads)
 
 
-class TorchLearner(Learner):
+class TorchLearner(StepByStep):
     """Keeps all parameters and moments in one vector each, of which the parameters are views.
 
     Clipping and Adam are then a few operations, however many layers there are.
@@ -130,23 +130,17 @@ class TorchLearner(Learner):
         self, order: NDArray[np.int32], scales: NDArray[np.float64]
     ) -> tuple[Parts, NDArray[np.bool_]]:
         """See `Learner`."""
-        seen: dict[str, list[float]] = {}
-        taken: list[bool] = []
         with update_on(self._threads):
-            for rows, scale in zip(self._tensor(order), scales.tolist(), strict=True):
-                gradient, parts = self._gradients.over(self._samples, rows)
-                for name, value in parts.items():
-                    seen.setdefault(name, []).append(value.item())
-                limit = self.cfg.kl_threshold
-                taken.append(not (limit and seen["kl"][-1] > limit))
-                if not taken[-1]:
-                    break
-                self._step(gradient, scale)
-        return {name: np.array(values) for name, values in seen.items()}, np.array(taken)
+            return super().run_epoch(order, scales)
+
+    def gradient(self, rows: NDArray[np.int32]) -> tuple[torch.Tensor, dict[str, float]]:
+        """See `StepByStep`."""
+        gradient, parts = self._gradients.over(self._samples, self._tensor(rows))
+        return gradient, {name: float(value.item()) for name, value in parts.items()}
 
     @torch.no_grad()
-    def _step(self, gradient: torch.Tensor, scales: list[float]) -> None:
-        """Descend along a gradient."""
+    def descend(self, gradient: torch.Tensor, scales: list[float]) -> None:
+        """See `StepByStep`."""
         if self.cfg.grad_norm_clip > 0:
             ratio = self.cfg.grad_norm_clip / (gradient.norm() + NORM_EPSILON)
             gradient = gradient * ratio.clip(max=1.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from motrix_rl.engine.loss import outputs, ppo_loss
+from motrix_rl.engine.threads import each
 from motrix_rl.rl_module import Columns
 from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.skrl.cfg import PPOCfg
@@ -16,8 +15,6 @@ from torch import nn
 
 from motrix_rl_torch.rl_module.module import TorchRLModule
 
-T = TypeVar("T")
-Found = TypeVar("Found")
 Tensors = dict[str, torch.Tensor]
 Slopes = tuple[torch.Tensor, Tensors]
 """A gradient as one vector, in the order of `Loss.trained`, and the parts of the loss."""
@@ -85,7 +82,7 @@ class Gradients:
             return self.of({name: column.index_select(0, rows) for name, column in samples.items()})
 
         chunks = rows.tensor_split(self._chunk_count(len(rows)))
-        slopes = self._each(work, chunks)
+        slopes = each(self._threads, work, chunks)
         return slopes[0] if len(slopes) == 1 else _mean(slopes, [len(c) for c in chunks])
 
     def of(self, batch: Tensors) -> Slopes:
@@ -100,7 +97,7 @@ class Gradients:
         count = self._chunk_count(len(batch[Columns.OBS]))
         columns = (column.tensor_split(count) for column in batch.values())
         chunks = [dict(zip(batch, parts, strict=True)) for parts in zip(*columns, strict=True)]
-        return torch.cat(self._each(self._values_of, chunks))
+        return torch.cat(each(self._threads, self._values_of, chunks))
 
     @torch.no_grad()
     def _values_of(self, batch: Tensors) -> torch.Tensor:
@@ -108,12 +105,6 @@ class Gradients:
 
     def _chunk_count(self, rows: int) -> int:
         return chunk_count(rows) if self._threads else 1
-
-    def _each(self, work: Callable[[T], Found], chunks: Sequence[T]) -> list[Found]:
-        """Return what becomes of each chunk, in order."""
-        if self._threads is None or len(chunks) == 1:
-            return [work(chunk) for chunk in chunks]
-        return list(self._threads.map(work, chunks))
 
 
 def chunk_count(rows: int) -> int:

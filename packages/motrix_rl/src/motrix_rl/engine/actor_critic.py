@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from motrix_rl.native.activations import ACTIVATIONS
-from motrix_rl.native.plan import Layer, Plan, padded
-from motrix_rl.rl_module import RLModule
+from motrix_rl.native.plan import Plan, padded
+from motrix_rl.rl_module import Columns, RLModule
 from motrix_rl.rl_module.distributions import DiagGaussian
 from motrix_rl.rl_module.distributions.ops import bound
 from motrix_rl.rl_module.networks import FreeLogStdMLPHeadConfig, MLPConfig, ModelConfig
@@ -112,9 +112,16 @@ class ActorCritic:
         for chain in self.chains:
             part = chain.of(vector)
             for layer, name in zip(chain.plan.layers, chain.names, strict=True):
-                kernel, bias = _layer_views(layer, part)
+                kernel, bias = layer.views(part)
                 found |= {f"{name}/kernel": kernel, f"{name}/bias": bias}
         return found
+
+
+def widths_of(module: RLModule) -> dict[str, int]:
+    """Return widths of what a module sees, by column; its critic may have one of its own."""
+    config = module.config
+    spaces = {Columns.OBS: config.observation_space, Columns.STATE: config.state_space}
+    return {name: (space.shape or ())[0] for name, space in spaces.items() if space is not None}
 
 
 @dataclass(frozen=True)
@@ -160,11 +167,3 @@ def _chain(stages: list[_Stage], start: int) -> Chain:
     widths = (stages[0].inputs, *(stage.outputs for stage in stages))
     plan = Plan.of(widths, tuple(stage.activation for stage in stages))
     return Chain(plan, tuple(stage.name for stage in stages), start)
-
-
-def _layer_views(layer: Layer, vector: Array) -> tuple[Array, Array]:
-    kernel = vector[layer.kernel : layer.bias].reshape(layer.shape)
-    if layer.narrow:
-        kernel = kernel.T
-    bias = vector[layer.bias : layer.end]
-    return kernel[: layer.inputs, : layer.outputs], bias[: layer.outputs]

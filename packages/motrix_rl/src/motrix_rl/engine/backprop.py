@@ -42,15 +42,9 @@ class Backprop:
             self._actor = self._network(networks.actor, "itself", d_in)
             self._critic = self._network(networks.critic, "a sum", d_in)
         clips = cfg.clip_predicted_values and cfg.value_clip > 0
-        self._losses = Losses(
-            networks.actions,
-            (cfg.ratio_clip, cfg.value_clip if clips else None),
-            networks.padded_log_std(weights),
-            self._actor.out,
-            self._actor.d_out,
-            self._critic.out,
-            self._critic.d_out,
-        )
+        limits = cfg.ratio_clip, cfg.value_clip if clips else None
+        log_std = networks.padded_log_std(weights)
+        self._losses = Losses(self._actor, self._critic, log_std, limits)
         self._program = self._whole()
 
     def _network(

@@ -1,4 +1,4 @@
-"""What learns: the part that every framework shares, and the few things that each one writes."""
+"""What learns: the part that all learners share, and the few things that each one writes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Learner(ABC):
     Values in here are normalised ones, what the network says; `value_moments` translates them.
 
     Args:
-        module: Policy and value function; after every update it is what was learned.
+        module: Policy and value function; after `publish` it is what was learned.
         cfg: The configuration.
     """
 
@@ -167,6 +167,9 @@ class Learner(ABC):
 
     # State
 
+    def publish(self) -> None:  # noqa: B027 - a framework trains the module itself
+        """Let the module have what was learned, where that lies elsewhere."""
+
     def get_state(self) -> Tensors:
         """Return all that the next update depends on beside the module, as arrays by name."""
         values = {f"values/{name}": array for name, array in self.value_moments.items()}
@@ -188,3 +191,41 @@ class Learner(ABC):
         self.rate, self.steps = float(state["learning_rate"]), int(state["adam/steps"])
         self.value_moments = {name: state[f"values/{name}"] for name in self.value_moments}
         self.set_moments({name: state[f"adam/{name}"] for name in self.moments()})
+
+
+class StepByStep(Learner):
+    """A learner that is called for every mini-batch."""
+
+    @abstractmethod
+    def gradient(self, rows: NDArray[np.int32]) -> tuple[Any, dict[str, float]]:
+        """Return the gradient of the mean loss over rows of what was loaded, and its parts.
+
+        Args:
+            rows: Their numbers, (n,).
+        """
+
+    @abstractmethod
+    def descend(self, gradient: Any, scales: list[float]) -> None:
+        """Take one step of Adam.
+
+        Args:
+            gradient: What `gradient` returned.
+            scales: See `adam_scales`.
+        """
+
+    def run_epoch(
+        self, order: NDArray[np.int32], scales: NDArray[np.float64]
+    ) -> tuple[Parts, NDArray[np.bool_]]:
+        """See `Learner`."""
+        seen: dict[str, list[float]] = {}
+        taken: list[bool] = []
+        for rows, scale in zip(order, scales.tolist(), strict=True):
+            gradient, parts = self.gradient(rows)
+            for name, value in parts.items():
+                seen.setdefault(name, []).append(value)
+            limit = self.cfg.kl_threshold
+            taken.append(not (limit and parts["kl"] > limit))
+            if not taken[-1]:
+                break
+            self.descend(gradient, scale)
+        return {name: np.array(values) for name, values in seen.items()}, np.array(taken)

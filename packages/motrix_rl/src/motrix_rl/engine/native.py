@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from motrix_rl.engine import reference
-from motrix_rl.engine.actor_critic import ActorCritic
+from motrix_rl.engine.actor_critic import ActorCritic, widths_of
 from motrix_rl.engine.backprop import Backprop
-from motrix_rl.engine.host import Acted, Logits
-from motrix_rl.engine.learner import Learner, Samples
-from motrix_rl.engine.loss import NORM_EPSILON, Parts, adam
+from motrix_rl.engine.host import Acted
+from motrix_rl.engine.learner import Samples, StepByStep
+from motrix_rl.engine.loss import NORM_EPSILON, adam
+from motrix_rl.engine.threads import each
 from motrix_rl.native.calls import zeros
-from motrix_rl.native.compiler import processor
 from motrix_rl.native.ppo import Records
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule, normaliser, states
 from motrix_rl.rl_module.distributions import DiagGaussian
@@ -28,25 +26,22 @@ from motrix_rl.rl_module.tensors import Tensors
 from motrix_rl.skrl.cfg import PPOCfg
 
 Array = NDArray[Any]
-T = TypeVar("T")
-Found = TypeVar("Found")
-
-_CHECKED_ROWS = 64
 _LOWEST, _HIGHEST = DiagGaussian.LOG_STD_BOUNDS
-_HALF_LOG_2PI_E = 0.5 * math.log(2 * math.pi * math.e)
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 CHUNK = 1024
 """Rows that a thread works out at once: their activations stay in the processor's caches."""
 
 
-class NativeLearner(Learner):
+class NativeLearner(StepByStep):
     """Trains PPO's own module without its framework, which gets the weights when it needs them.
 
     A mini-batch is a sum over chunks in a fixed order, each worked out by one thread: no thread
     waits for another in between, and the result does not depend on how many there are.
 
     Args:
-        module: Policy and value function of any framework, of which `networks` are the networks.
+        module: Policy and value function of any framework, of which `networks` are the networks;
+            its weights are taken over now.
         cfg: The configuration.
         networks: See `ActorCritic.of`.
         threads: How many work at once.
@@ -66,7 +61,7 @@ class NativeLearner(Learner):
             view[:] = given[path]
         self._threads = ThreadPoolExecutor(threads) if threads > 1 else None
         self._idle: defaultdict[int, deque[Backprop]] = defaultdict(deque)
-        self._layout = Records(networks.actions, _widths(module))
+        self._layout = Records(networks.actions, widths_of(module))
         self._records: Array = np.zeros((0, 0), np.float32)
         self._scales_of_columns: dict[str, tuple[Array, Array]] = {}
         self._look_at_normaliser()
@@ -81,9 +76,8 @@ class NativeLearner(Learner):
         """See `Learner`."""
         means = self.means(obs)
         log_std = self.networks.log_std(self._weights).clip(_LOWEST, _HIGHEST)
-        log_probs = np.einsum("ij,ij->i", noise, noise)
-        log_probs *= -0.5
-        log_probs -= (log_std + (_HALF_LOG_2PI_E - 0.5)).sum()
+        squares = np.einsum("ij,ij->i", noise, noise)
+        log_probs = -0.5 * squares - (log_std + _HALF_LOG_2PI).sum()
         return means + np.exp(log_std) * noise, log_probs
 
     def means(self, obs: Array) -> NDArray[np.float32]:
@@ -108,7 +102,7 @@ class NativeLearner(Learner):
             with self._backprop(rows.stop - rows.start) as backprop:
                 return ask(backprop, {n: c[rows] for n, c in columns.items()}).copy()
 
-        return np.concatenate(self._each(work, slices(count)))
+        return np.concatenate(each(self._threads, work, slices(count)))
 
     # Learning
 
@@ -117,32 +111,15 @@ class NativeLearner(Learner):
         self._look_at_normaliser()
         self._records = self._layout.pack(self._normalised(samples))
 
-    def run_epoch(
-        self, order: NDArray[np.int32], scales: NDArray[np.float64]
-    ) -> tuple[Parts, NDArray[np.bool_]]:
-        """See `Learner`."""
-        seen: defaultdict[str, list[float]] = defaultdict(list)
-        taken: list[bool] = []
-        for rows, scale in zip(order, scales.tolist(), strict=True):
-            gradient, parts = self.gradient(rows)
-            for name, value in parts.items():
-                seen[name].append(value)
-            limit = self.cfg.kl_threshold
-            taken.append(not (limit and parts["kl"] > limit))
-            if not taken[-1]:
-                break
-            self._step(gradient, scale)
-        return {name: np.array(values) for name, values in seen.items()}, np.array(taken)
-
     def gradient(self, rows: NDArray[np.int32]) -> tuple[Array, dict[str, float]]:
-        """Return the gradient of the mean loss over some rows, and its parts; see `ppo_loss`."""
+        """See `StepByStep`."""
 
         def work(part: slice) -> tuple[Array, dict[str, float]]:
             records = np.take(self._records, rows[part], axis=0)
             with self._backprop(len(records)) as backprop:
                 return backprop.gradient(records, self._layout, len(rows))
 
-        (gradient, parts), *more = self._each(work, slices(len(rows)))
+        (gradient, parts), *more = each(self._threads, work, slices(len(rows)))
         for other, told in more:
             gradient += other
             parts = {name: value + told[name] for name, value in parts.items()}
@@ -157,11 +134,11 @@ class NativeLearner(Learner):
         slope *= log_std == clipped
         parts = {"spread": float(np.exp(clipped).mean())}
         if weight:
-            parts["entropy"] = -weight * float((clipped + _HALF_LOG_2PI_E).sum())
+            parts["entropy"] = -weight * float((clipped + _HALF_LOG_2PI + 0.5).sum())
         return parts
 
-    def _step(self, gradient: Array, scales: list[float]) -> None:
-        """Descend along a gradient."""
+    def descend(self, gradient: Array, scales: list[float]) -> None:
+        """See `StepByStep`."""
         if self.cfg.grad_norm_clip > 0:
             norm = float(np.sqrt(gradient @ gradient))
             gradient *= min(self.cfg.grad_norm_clip / (norm + NORM_EPSILON), 1.0)
@@ -170,12 +147,6 @@ class NativeLearner(Learner):
         )
 
     # Threads
-
-    def _each(self, work: Callable[[T], Found], parts: Sequence[T]) -> list[Found]:
-        """Return what becomes of each part, in order."""
-        if self._threads is None or len(parts) == 1:
-            return [work(part) for part in parts]
-        return list(self._threads.map(work, parts))
 
     @contextmanager
     def _backprop(self, rows: int) -> Iterator[Backprop]:
@@ -204,23 +175,21 @@ class NativeLearner(Learner):
             self._scales_of_columns[column] = mean, variance
 
     def _normalised(self, columns: Samples) -> dict[str, Array]:
-        return {
-            name: normaliser.normalise(column, *self._scales_of_columns[name])
-            if name in self._scales_of_columns
-            else column
+        """Return columns with normalised observations, as machine code reads them."""
+        known = self._scales_of_columns
+        found = {
+            name: normaliser.normalise(column, *known[name]) if name in known else column
             for name, column in columns.items()
         }
+        return {name: np.ascontiguousarray(c, np.float32) for name, c in found.items()}
 
     # State
 
-    def get_state(self) -> Tensors:
-        """Bring the module up to date, and return the rest; see `Learner`."""
-        self.module.set_state(
-            states.unflatten(
-                {**states.flatten(self.module.get_state()), **self.networks.views(self._weights)}
-            )
-        )
-        return super().get_state()
+    def publish(self) -> None:
+        """See `Learner`."""
+        state = states.flatten(self.module.get_state())
+        weights = self.networks.views(self._weights)
+        self.module.set_state(states.unflatten({**state, **weights}))
 
     def moments(self) -> Tensors:
         """See `Learner`."""
@@ -238,86 +207,6 @@ class NativeLearner(Learner):
                 view[:] = moments[f"{name}/{path}"]
 
 
-def _widths(module: RLModule) -> dict[str, int]:
-    """Return widths of what a module sees, by column."""
-    spaces = {
-        Columns.OBS: module.config.observation_space,
-        Columns.STATE: module.config.state_space,
-    }
-    return {name: (space.shape or ())[0] for name, space in spaces.items() if space is not None}
-
-
 def slices(rows: int) -> list[slice]:
     """Return the chunks of so many rows: of one size, the last one perhaps shorter."""
     return [slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK)]
-
-
-@dataclass(frozen=True)
-class NativeWay:
-    """How a module is trained without its framework.
-
-    Attributes:
-        networks: Those of the module.
-        cfg: The configuration.
-    """
-
-    networks: ActorCritic
-    cfg: PPOCfg
-
-    def learner(self, module: RLModule, threads: int = 1) -> NativeLearner:
-        """Return what trains a module; see `NativeLearner`."""
-        return NativeLearner(module, self.cfg, self.networks, threads)
-
-    def describe(self) -> dict[str, Any]:
-        """Return what sums of floats depend on, as JSON."""
-        cpu = processor()
-        return {"gradients": "native", "chunks": CHUNK, "processor": cpu.name, "lanes": cpu.lanes}
-
-
-def native_way(module: RLModule, cfg: PPOCfg, logits: Logits) -> NativeWay | None:
-    """Return how a module is trained natively, if that is known and comes out right here.
-
-    Actions are compared with those of the framework, a gradient with `reference`.
-
-    Args:
-        module: Of any framework.
-        cfg: The configuration.
-        logits: What the framework makes of observations.
-    """
-    networks = ActorCritic.of(module)
-    if networks is None:
-        return None
-    learner = NativeLearner(module, cfg, networks)
-    batch = _example(learner)
-    theirs = logits(batch[Columns.OBS])[:, : networks.actions]
-    ours = learner.means(batch[Columns.OBS])
-    state = states.flatten(module.get_state())
-    right = reference.loss_and_gradient(state, batch, cfg, networks.activations)[1]
-    learner.load(batch)
-    found = networks.views(learner.gradient(np.arange(_CHECKED_ROWS, dtype=np.int32))[0])
-    errors = [np.abs(found[path] - slope).max() for path, slope in right.items()]
-    largest = max(np.abs(slope).max() for slope in right.values())
-    agrees = np.allclose(ours, theirs, rtol=1e-4, atol=1e-5) and max(errors) <= 1e-4 * largest
-    return NativeWay(networks, cfg) if agrees else None
-
-
-def _example(learner: NativeLearner) -> dict[str, Array]:
-    """Return random samples, in which some ratios and some values are clipped."""
-    draw = np.random.default_rng(0).normal
-
-    def normal(*shape: int) -> Array:
-        return draw(size=shape).astype(np.float32)
-
-    rows = _CHECKED_ROWS
-    seen = {name: normal(rows, width) for name, width in _widths(learner.module).items()}
-    privileged = seen.get(Columns.STATE)
-    noise = normal(rows, learner.networks.actions)
-    actions, log_probs = learner.sample(seen[Columns.OBS], privileged, noise)
-    return {
-        **seen,
-        "actions": actions,
-        "log_probs": log_probs + 0.3 * normal(rows),
-        "values": learner.values(seen[Columns.OBS], privileged) + 0.3 * normal(rows),
-        "advantages": normal(rows),
-        "targets": normal(rows),
-    }

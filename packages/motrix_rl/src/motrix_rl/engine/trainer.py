@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,19 +17,19 @@ from threadpoolctl import threadpool_limits
 from motrix_rl import profiling
 from motrix_rl.engine.advantages import advantages_of, standardised
 from motrix_rl.engine.draws import Draws
-from motrix_rl.engine.host import HostPolicy, host_policy
+from motrix_rl.engine.host import HostPolicy, Logits, host_policy
 from motrix_rl.engine.learner import Learner, Samples
 from motrix_rl.engine.rollout import Rollout, flat
 from motrix_rl.evaluation import derived_seed
 from motrix_rl.host import usable_cpus
-from motrix_rl.native.available import is_available
+from motrix_rl.native.available import VARIABLE, is_available
 from motrix_rl.rl_module import Columns, NormalizerAPI, RLModule
 from motrix_rl.rl_module.acting import clip
 from motrix_rl.session import Learned, Session
 from motrix_rl.skrl.base import PPOTrainer
 
 if TYPE_CHECKING:
-    from motrix_rl.engine.native import NativeWay
+    from motrix_rl.engine.native_way import NativeWay
 
 HOST_ROWS = 4096
 """Up to how many rows NumPy acts as fast as a framework: it has no cost per call, and no threads
@@ -62,13 +63,27 @@ class EngineTrainer(PPOTrainer):
         module = super().build_module(env, seed)
         Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
         logits = partial(self.logits, module)
-        if self.on_cpu and is_available():
-            from motrix_rl.engine.native import native_way  # imports a compiler
-
-            self._native = native_way(module, self.cfg, logits)
-        if self.on_cpu and self._native is None and env.num_envs <= HOST_ROWS:
-            self._host = host_policy(module, logits)
+        self._native = self._find_native(module, logits) if self.on_cpu else None
+        acts = self.on_cpu and self._native is None and env.num_envs <= HOST_ROWS
+        self._host = host_policy(module, logits) if acts else None
         return module
+
+    def _find_native(self, module: RLModule, logits: Logits) -> NativeWay | None:
+        """Return how machine code trains a module, if there is a compiler and it is right."""
+        if not is_available():
+            return None
+        try:
+            from motrix_rl.engine.native_way import native_way
+
+            return native_way(module, self.cfg, logits)
+        except (ImportError, OSError, RuntimeError) as error:
+            warnings.warn(
+                f"machine code cannot be made here: {type(error).__name__}: {error}. "
+                f"{self.backend} trains instead, which takes longer; {VARIABLE}=0 says the same "
+                "without this warning",
+                stacklevel=2,
+            )
+            return None
 
     def logits(self, module: RLModule, obs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return inputs of the action distribution, (rows, n), as the framework finds them."""
@@ -107,7 +122,10 @@ class EngineTrainer(PPOTrainer):
             self.profile.watch(learner, "update", profiling.LEARNING)
             self.profile.watch(self, "samples", profiling.ESTIMATES)
         with threadpool_limits(1, "blas"):  # waiting threads would take a core from the physics
-            self._loop(env, learner, draws, rollout, session)
+            try:
+                self._loop(env, learner, draws, rollout, session)
+            finally:
+                learner.publish()
 
     def _loop(
         self, env: NpEnv, learner: Learner, draws: Draws, rollout: Rollout, session: Session
@@ -126,7 +144,7 @@ class EngineTrainer(PPOTrainer):
             samples = self.samples(rollout, state, learner)
             told = learner.update(samples, partial(draws.order, update), done / total)
             done += steps
-            session.after_update(done, told, lambda: Learned(learner.get_state()))
+            session.after_update(done, told, partial(_learned, learner))
 
     def samples(self, rollout: Rollout, last: NpEnvState, learner: Learner) -> Samples:
         """Return what a rollout teaches, and take it into the normalisers.
@@ -168,6 +186,12 @@ class EngineTrainer(PPOTrainer):
         if isinstance(module, NormalizerAPI) and module.normalizes():
             module.update_normalizer(samples[Columns.OBS], samples.get(Columns.STATE))
         return samples
+
+
+def _learned(learner: Learner) -> Learned:
+    """Return what a checkpoint needs beside the module, which is up to date by then."""
+    learner.publish()
+    return Learned(learner.get_state())
 
 
 def _legal(actions: NDArray[Any], space: Space[Any]) -> NDArray[Any]:

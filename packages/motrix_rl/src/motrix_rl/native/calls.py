@@ -43,7 +43,7 @@ class Call:
 
 
 class Program:
-    """Calls in order, during which other threads of Python go on.
+    """Calls in order, without the lock of the interpreter.
 
     Args:
         *calls: Their arguments may change between two runs.

@@ -26,7 +26,11 @@ class Processor:
 
     @property
     def vectors_at_once(self) -> int:
-        """Vectors of a row that a block of a product is wide."""
+        """Vectors of a row that a block of a product is wide.
+
+        4 of 32 leave room for six rows of sums, 2 of 16 likewise: loads and multiplications of a
+        block take about as long then.
+        """
         return self.registers // 8
 
 

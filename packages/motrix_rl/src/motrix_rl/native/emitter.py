@@ -141,6 +141,10 @@ class Emitter:
         """Change the value of a variable."""
         self.build.store(value, variable)
 
+    def add(self, variable: Value, value: Value) -> None:
+        """Add a vector to a variable."""
+        self.set(variable, self.build.fadd(self.get(variable), value))
+
     # Memory
 
     def at(self, pointer: Value, *offsets: Index) -> Value:
@@ -220,6 +224,10 @@ class Emitter:
     def maximum(self, a: Value, b: Value) -> Value:
         """Return the greater ones; `a` where one is not a number."""
         return self.build.select(self.build.fcmp_ordered(">", b, a), b, a)
+
+    def within(self, x: Value, low: Value, high: Value) -> Value:
+        """Return numbers cut off at both ends; what is no number stays so."""
+        return self.minimum(self.maximum(x, low), high)
 
     def rounded(self, x: Value) -> Value:
         """Return whole numbers, of those below 2^22."""

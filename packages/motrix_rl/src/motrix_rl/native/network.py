@@ -24,6 +24,7 @@ class Network:
         d_in: Where that goes, (rows, inputs) in whole vectors; None makes room for it.
 
     Attributes:
+        outputs: How many numbers come out for a row.
         forward: The call that works out `out`.
         backward: The call that works out `gradient` and `d_in` of what came forward last, given
             `d_out`.
@@ -42,7 +43,8 @@ class Network:
         passes_on: PassesOn = "nothing",
         d_in: Array | None = None,
     ) -> None:
-        self._plan, last = plan, plan.layers[-1]
+        last = plan.layers[-1]
+        self._inputs, self.outputs = plan.layers[0].inputs, last.outputs
         code, memory = compiled(plan, passes_on), zeros(rows * plan.row)
         self.out = memory[rows * plan.before(last) :].reshape(rows, last.stride)
         self.d_out = zeros(rows * last.stride).reshape(rows, last.stride)
@@ -60,9 +62,19 @@ class Network:
         """Let both calls take their input from an array.
 
         Args:
-            x: (at least rows, inputs), the numbers of a row side by side.
+            x: float32, (at least rows, at least inputs), the numbers of a row side by side.
             rows: How many of its rows.
+
+        Raises:
+            ValueError: It is another kind of array, or too small or too large.
         """
+        fits = rows <= min(len(x), len(self.out)) and x.shape[1] >= self._inputs
+        side_by_side = x.shape[1] == 1 or x.strides[1] == x.itemsize
+        if not (fits and side_by_side and x.dtype == np.float32):
+            raise ValueError(
+                f"a network for {len(self.out)} rows of {self._inputs} float32 numbers side by "
+                f"side cannot take {rows} of an array {x.shape} of {x.dtype}, strides {x.strides}"
+            )
         from_row = x.strides[0] // x.itemsize
         for call in (self.forward, self.backward):
             call.set(x=x, from_row=from_row, rows=rows)
@@ -71,4 +83,4 @@ class Network:
         """Return what comes out for some rows, (rows, outputs), in memory that is used again."""
         self.look_at(x, len(x))
         self._forward.run()
-        return self.out[: len(x), : self._plan.layers[-1].outputs]
+        return self.out[: len(x), : self.outputs]

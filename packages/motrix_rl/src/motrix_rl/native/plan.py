@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
+
+from numpy.typing import NDArray
 
 from motrix_rl.native.compiler import processor
 
@@ -43,7 +45,7 @@ class Layer:
 
     @property
     def narrow(self) -> bool:
-        """Whether outputs are too few to fill vectors; not where the input has no whole ones."""
+        """Whether outputs are too few to fill vectors; not if first, since `x` is not padded."""
         return self.outputs <= _NARROW and self.number > 0
 
     @property
@@ -62,6 +64,13 @@ class Layer:
     def end(self) -> int:
         """Where the next layer begins."""
         return self.bias + self.stride
+
+    def views(self, vector: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return kernel (inputs, outputs) and bias (outputs,) in a vector of all parameters."""
+        kernel, bias = vector[self.kernel : self.bias].reshape(self.shape), vector[self.bias :]
+        if self.narrow:
+            kernel = kernel.T
+        return kernel[: self.inputs, : self.outputs], bias[: self.outputs]
 
     @property
     def stride(self) -> int:
@@ -106,17 +115,17 @@ class Plan:
     @property
     def scratch(self) -> int:
         """Floats that a backward pass needs beside the memory of the forward pass."""
-        return self.turned(self.layers[-1]) + self._turned_size(self.layers[-1])
+        return self.transposed(self.layers[-1]) + self._transposed_size(self.layers[-1])
 
     def before(self, layer: Layer) -> int:
         """Return floats of what the layers before one put out for a row."""
         return sum(other.stride for other in self.layers[: layer.number])
 
-    def turned(self, layer: Layer) -> int:
+    def transposed(self, layer: Layer) -> int:
         """Return where a layer's transposed kernel lies in the scratch memory."""
         tiles = 2 * TILE * self.widest
-        return tiles + sum(map(self._turned_size, self.layers[: layer.number]))
+        return tiles + sum(map(self._transposed_size, self.layers[: layer.number]))
 
     @staticmethod
-    def _turned_size(layer: Layer) -> int:
+    def _transposed_size(layer: Layer) -> int:
         return layer.outputs * padded(layer.inputs)

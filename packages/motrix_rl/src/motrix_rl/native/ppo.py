@@ -15,6 +15,7 @@ from motrix_rl.native.activations import exp
 from motrix_rl.native.calls import Call, zeros
 from motrix_rl.native.compiler import Compiled, processor
 from motrix_rl.native.emitter import Emitter, Source, Value
+from motrix_rl.native.network import Network
 from motrix_rl.native.plan import padded
 from motrix_rl.rl_module.distributions import DiagGaussian
 
@@ -63,48 +64,28 @@ class Losses:
     """The loss of policy and value function over records; for one thread at a time.
 
     Args:
-        actions: Width of an action.
+        actor: Puts out means of actions.
+        critic: Puts out values.
+        log_std: Of the actions, (actions,) in whole vectors, looked at in every call.
         clips: By how much a ratio and a value may move; None where values are not clipped.
-        log_std: Of the Gaussians, (actions,) in whole vectors, looked at in every call.
-        means: Of the Gaussians, (rows, actions), rows in whole vectors.
-        d_means: Where their gradient goes, likewise.
-        values: (rows, 1), rows in whole vectors.
-        d_values: Where their gradient goes, likewise.
 
     Attributes:
-        policy: The call that works out `d_means`, and the gradients of log-stds for `d_log_std`.
-        value: The call that works out `d_values`.
+        policy: The call that works out `actor.d_out`, and gradients of log-stds for `d_log_std`.
+        value: The call that works out `critic.d_out`.
     """
 
     def __init__(
-        self,
-        actions: int,
-        clips: tuple[float, float | None],
-        log_std: Array,
-        means: Array,
-        d_means: Array,
-        values: Array,
-        d_values: Array,
+        self, actor: Network, critic: Network, log_std: Array, clips: tuple[float, float | None]
     ) -> None:
-        code, self._actions = compiled_losses(actions, *clips), actions
-        # What the policy adds to: gradients of log-stds, its gain, the divergence; and squares.
-        self._sums, self._squares = zeros(padded(actions) + 2), zeros(1)
+        self._actions = actor.outputs
+        code, width = compiled_losses(self._actions, *clips), padded(self._actions)
+        # Gradients of log-stds, the policy's gain and the divergence; squares of the critic.
+        self._sums, self._squares = zeros(width + 2), zeros(1)
         self._shares = zeros(2)
-        scratch = zeros(padded(actions))
-        given = {"shares": self._shares}
-        self.policy = Call(
-            code,
-            "policy",
-            means=means,
-            d_means=d_means,
-            log_std=log_std,
-            scratch=scratch,
-            sums=self._sums,
-            **given,
-        )
-        self.value = Call(
-            code, "value", values=values, d_values=d_values, squares=self._squares, **given
-        )
+        self.policy = Call(code, "policy", means=actor.out, d_means=actor.d_out, log_std=log_std)
+        self.policy.set(shares=self._shares, scratch=zeros(width), sums=self._sums)
+        self.value = Call(code, "value", values=critic.out, d_values=critic.d_out)
+        self.value.set(shares=self._shares, squares=self._squares)
 
     def look_at(self, records: Array, total: int, value_scale: float) -> None:
         """Let both calls take their samples from an array.
@@ -145,61 +126,85 @@ def compiled_losses(actions: int, ratio_clip: float, value_clip: float | None) -
 
 
 def _write_policy(source: Source, actions: int, ratio_clip: float) -> None:
+    """Write `policy`, for Gaussians: equation 7 of Schulman et al. 2017 and its gradient.
+
+    With z = (action - mean) / std, A the advantage, r the ratio of densities and N the rows of the
+    mini-batch, dL/dmean = -A r z / (std N) and dL/dlog_std = -A r (z^2 - 1) / N where r earns.
+    """
     pointers = ("records", "means", "d_means", "log_std", "shares", "scratch", "sums")
     e = Emitter(source, "policy", pointers, ("from_row", "rows"), processor().lanes)
-    width, sums, inverse = padded(actions), e.arguments["sums"], e.arguments["scratch"]
-    constant = _invert_std(e, actions, inverse)
-    share = e.load_one(e.arguments["shares"])
+    width, sums = padded(actions), e.arguments["sums"]
+    constant, share = _invert_std(e, actions), e.load_one(e.arguments["shares"])
     gain, divergence = e.variable(e.zero), e.variable(e.zero)
-    low, high, one = e.number(1 - ratio_clip), e.number(1 + ratio_clip), e.number(1.0)
     with e.loop(0, width, e.lanes) as column:
         e.store(e.zero, e.at(sums, column))
     with e.loop(0, e.arguments["rows"]) as row:
-        record, means, d_means = _row(e, row, width)
-        total = e.variable(e.zero)
-        with e.loop(0, width, e.lanes) as column:
-            distance = e.build.fsub(e.load(e.at(record, column)), e.load(e.at(means, column)))
-            z = e.build.fmul(distance, e.load(e.at(inverse, column)))
-            e.store(z, e.at(d_means, column))
-            e.set(total, e.multiply_add(z, z, e.get(total)))
-        squares = e.splat(e.sum(e.get(total)))
-        log_prob, advantage = _number(e, record, width, 0), _number(e, record, width, 1)
-        before = e.build.fadd(log_prob, constant)
+        record = e.at(e.arguments["records"], e.times(row, e.arguments["from_row"]))
+        squares = _write_distances(e, width, row, record)
+        before = e.build.fadd(_number(e, record, width, "log_probs"), constant)
         change = e.build.fsub(e.build.fmul(squares, e.number(-0.5)), before)
+        advantage = _number(e, record, width, "advantages")
         ratio = exp(e, change)
         plain = e.build.fmul(advantage, ratio)
-        clipped = e.build.fmul(advantage, e.minimum(e.maximum(ratio, low), high))
-        e.set(gain, e.build.fadd(e.get(gain), e.minimum(plain, clipped)))
-        more = e.build.fsub(e.build.fsub(ratio, one), change)
-        e.set(divergence, e.build.fadd(e.get(divergence), more))
+        bounded = e.within(ratio, e.number(1 - ratio_clip), e.number(1 + ratio_clip))
+        clipped = e.build.fmul(advantage, bounded)
+        e.add(gain, e.minimum(plain, clipped))
+        e.add(divergence, e.build.fsub(e.build.fsub(ratio, e.number(1.0)), change))
         # Where the clipped one is less, the ratio earns nothing more and has no gradient.
         earns = e.build.select(e.build.fcmp_unordered("<=", plain, clipped), plain, e.zero)
-        slope = e.negative(e.build.fmul(earns, share))
-        with e.loop(0, width, e.lanes) as column:
-            z = e.load(e.at(d_means, column))
-            d_mean = e.build.fmul(e.build.fmul(z, e.load(e.at(inverse, column))), slope)
-            e.store(d_mean, e.at(d_means, column))
-            there, excess = e.at(sums, column), e.multiply_add(z, z, e.number(-1.0))
-            e.store(e.multiply_add(excess, slope, e.load(there)), there)
+        _write_slopes(e, width, row, e.negative(e.build.fmul(earns, share)))
     for place, total in enumerate((gain, divergence)):
         e.write(e.first(e.get(total)), e.at(sums, width + place))
     e.finish()
 
 
-def _invert_std(e: Emitter, actions: int, inverse: Value) -> Value:
+def _write_distances(e: Emitter, width: int, row: Value, record: Value) -> Value:
+    """Write by how many standard deviations actions are off, and return the sum of squares.
+
+    They wait in `d_means`, for `_write_slopes`: before the sum is known, nobody has the ratio.
+    """
+    total, place = e.variable(e.zero), e.times(row, width)
+    with e.loop(0, width, e.lanes) as column:
+        mean = e.load(e.at(e.arguments["means"], place, column))
+        inverse = e.load(e.at(e.arguments["scratch"], column))
+        z = e.build.fmul(e.build.fsub(e.load(e.at(record, column)), mean), inverse)
+        e.store(z, e.at(e.arguments["d_means"], place, column))
+        e.add(total, e.build.fmul(z, z))
+    return e.splat(e.sum(e.get(total)))
+
+
+def _write_slopes(e: Emitter, width: int, row: Value, slope: Value) -> None:
+    """Write gradients of means where distances are, and add to those of log-stds.
+
+    Args:
+        e: Where to.
+        width: Of an action in whole vectors.
+        row: Which row.
+        slope: Gradient of the log-probability.
+    """
+    place = e.times(row, width)
+    with e.loop(0, width, e.lanes) as column:
+        there = e.at(e.arguments["d_means"], place, column)
+        z, inverse = e.load(there), e.load(e.at(e.arguments["scratch"], column))
+        e.store(e.build.fmul(e.build.fmul(z, inverse), slope), there)
+        total, excess = e.at(e.arguments["sums"], column), e.multiply_add(z, z, e.number(-1.0))
+        e.store(e.multiply_add(excess, slope, e.load(total)), total)
+
+
+def _invert_std(e: Emitter, actions: int) -> Value:
     """Write inverse standard deviations, and return the constant of an action's density."""
-    low, high = DiagGaussian.LOG_STD_BOUNDS
+    low, high = map(e.number, DiagGaussian.LOG_STD_BOUNDS)
     total = e.variable(e.zero)
     with e.loop(0, padded(actions), e.lanes) as column:
-        log_std = e.load(e.at(e.arguments["log_std"], column))
-        log_std = e.minimum(e.maximum(log_std, e.number(low)), e.number(high))
-        e.store(exp(e, e.negative(log_std)), e.at(inverse, column))
-        e.set(total, e.build.fadd(e.get(total), log_std))
+        log_std = e.within(e.load(e.at(e.arguments["log_std"], column)), low, high)
+        e.store(exp(e, e.negative(log_std)), e.at(e.arguments["scratch"], column))
+        e.add(total, log_std)
     fixed = e.number(actions * 0.5 * math.log(2 * math.pi))
     return e.build.fadd(e.splat(e.sum(e.get(total))), fixed)
 
 
 def _write_value(source: Source, width: int, value_clip: float | None) -> None:
+    """Write `value`: the squared error, of clipped values where they are clipped."""
     pointers = ("records", "values", "d_values", "shares", "squares")
     e = Emitter(source, "value", pointers, ("from_row", "rows"), processor().lanes)
     share, squares = e.load_one(e.at(e.arguments["shares"], 1)), e.variable(e.zero)
@@ -207,25 +212,20 @@ def _write_value(source: Source, width: int, value_clip: float | None) -> None:
         record = e.at(e.arguments["records"], e.times(row, e.arguments["from_row"]))
         place = e.times(row, padded(1))
         value = e.load_one(e.at(e.arguments["values"], place))
-        old, target = _number(e, record, width, 2), _number(e, record, width, 3)
+        target = _number(e, record, width, "targets")
         error = slope = e.build.fsub(value, target)
         if value_clip is not None:
-            moved, far = e.build.fsub(value, old), e.number(value_clip)
-            within = e.minimum(e.maximum(moved, e.negative(far)), far)
+            old = _number(e, record, width, "values")
+            moved = e.build.fsub(value, old)
+            within = e.within(moved, e.number(-value_clip), e.number(value_clip))
             error = e.build.fsub(e.build.fadd(old, within), target)
             slope = e.build.select(e.build.fcmp_unordered("==", within, moved), error, e.zero)
-        e.set(squares, e.multiply_add(error, error, e.get(squares)))
+        e.add(squares, e.build.fmul(error, error))
         e.write(e.first(e.build.fmul(slope, share)), e.at(e.arguments["d_values"], place))
     e.write(e.first(e.get(squares)), e.arguments["squares"])
     e.finish()
 
 
-def _row(e: Emitter, row: Value, width: int) -> tuple[Value, Value, Value]:
-    """Return where a record, its means and their gradients are."""
-    place = e.times(row, width)
-    record = e.at(e.arguments["records"], e.times(row, e.arguments["from_row"]))
-    return record, e.at(e.arguments["means"], place), e.at(e.arguments["d_means"], place)
-
-
-def _number(e: Emitter, record: Value, width: int, number: int) -> Value:
-    return e.load_one(e.at(record, width + number))
+def _number(e: Emitter, record: Value, width: int, name: str) -> Value:
+    """Return one of `NUMBERS` of a record."""
+    return e.load_one(e.at(record, width + NUMBERS.index(name)))
