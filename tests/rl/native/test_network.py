@@ -27,6 +27,7 @@ SIZES = {
     "one layer": ((5, 1), ("linear",)),
     "one wide layer": ((3, 130), ("elu",)),
     "narrow in the middle": ((20, 4, 70, 6), ("tanh", "elu", "linear")),
+    "long sums": ((5, 200, 7), ("elu", "linear")),
     "a vector more": ((17, 81, 16, 17), ("relu", "elu", "relu")),
 }
 PROCESSORS = {"this one": None, "AVX": Processor("avx", 8, 16), "SSE": Processor("sse", 4, 16)}

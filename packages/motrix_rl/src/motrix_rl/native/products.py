@@ -7,12 +7,13 @@ tiles make up for the copies that it packs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from motrix_rl.native.compiler import processor
 from motrix_rl.native.emitter import Emitter, Index, Value
 
 _TALLEST = 12  # rows of a block: more would not keep the processor any busier
+_DEEPEST = 64  # terms of a sum at once: a strip of the right factor stays in the first cache
 
 Begin = Callable[[Index, Index], Value]
 """From row and column to the vector that a sum begins with."""
@@ -54,12 +55,30 @@ class Product:
     out: Value
 
     def write(self, e: Emitter, begin: Begin) -> None:
-        """Write it in strips of columns and blocks of rows.
+        """Write it, a part of the inner sums after the other.
 
         Args:
             e: Where to.
             begin: What sums begin with.
         """
+        if not isinstance(self.inner, int) or self.inner <= _DEEPEST:
+            self._write_strips(e, begin)
+            return
+        there = what_is_there(e, self.out, self.columns)
+        whole = self.inner // _DEEPEST * _DEEPEST
+        self._part(e, 0, _DEEPEST)._write_strips(e, begin)
+        with e.loop(_DEEPEST, whole, _DEEPEST) as k:
+            self._part(e, k, _DEEPEST)._write_strips(e, there)
+        if rest := self.inner - whole:
+            self._part(e, whole, rest)._write_strips(e, there)
+
+    def _part(self, e: Emitter, k: Index, inner: int) -> Product:
+        """Return the product of some columns of the left factor and rows of the right one."""
+        start = e.at(self.left.start, e.times(k, self.left.along))
+        right = e.at(self.right, e.times(k, self.columns))
+        return replace(self, inner=inner, left=replace(self.left, start=start), right=right)
+
+    def _write_strips(self, e: Emitter, begin: Begin) -> None:
         at_once = processor().vectors_at_once
         step = at_once * e.lanes
         with e.loop(0, self.columns // step * step, step) as column:
