@@ -68,10 +68,6 @@ class NativeLearner(StepByStep):
 
     # Acting
 
-    def act(self, obs: Array, states: Array | None, noise: Array) -> Acted:
-        """See `Learner`."""
-        return self.sample(obs, states, noise)
-
     def sample(self, obs: Array, states: Array | None, noise: Array) -> Acted:
         """See `Learner`."""
         means = self.means(obs)
