@@ -9,7 +9,7 @@ from motrix_rl.engine import reference
 from motrix_rl.engine.actor_critic import ActorCritic
 from motrix_rl.engine.native import CHUNK, NativeLearner
 from motrix_rl.engine.native_way import NativeWay, native_way
-from motrix_rl.native import kernels, plan, ppo, products
+from motrix_rl.native import acting, adam, kernels, network, plan, ppo, products, records
 from motrix_rl.native.compiler import Processor
 from motrix_rl.rl_module import Columns, RLModuleSpec, states
 from motrix_rl.rl_module.numpy_module import PPONumpyRLModule
@@ -96,7 +96,7 @@ def test_what_is_left_to_the_framework(case):
 
 @pytest.mark.parametrize("slope", [0.9, np.nan])
 def test_wrong_gradients_are_noticed(monkeypatch, slope):
-    monkeypatch.setattr("motrix_rl.native.network.compiled", kernels.compiled.__wrapped__)
+    monkeypatch.setattr(network, "compiled_backward", kernels.compiled_backward.__wrapped__)
     monkeypatch.setitem(kernels.SLOPES, "tanh", lambda e, out: e.number(slope))
     assert way_of(module_with(fcnet_activation="tanh")) is None
 
@@ -108,11 +108,13 @@ def test_wrong_actions_are_noticed():
 
 @pytest.mark.parametrize("cpu", [Processor("avx", 8, 16), Processor("sse", 4, 16)])
 def test_other_processors(monkeypatch, cpu):
-    """Losses too are written for as many lanes as there are."""
-    for module in (plan, kernels, products, ppo):
-        monkeypatch.setattr(module, "processor", lambda: cpu)
-    monkeypatch.setattr("motrix_rl.native.network.compiled", kernels.compiled.__wrapped__)
-    monkeypatch.setattr(ppo, "compiled_losses", ppo.compiled_losses.__wrapped__)
+    """Everything is written for as many lanes as there are."""
+    for module in (acting, adam, kernels, network, plan, ppo, products, records):
+        if hasattr(module, "processor"):
+            monkeypatch.setattr(module, "processor", lambda: cpu)
+        for name, function in vars(module).items():
+            if "compiled" in name:
+                monkeypatch.setattr(module, name, function.__wrapped__)
     assert way_of(module_with(action_space=box(5)))
 
 

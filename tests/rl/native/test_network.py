@@ -40,7 +40,8 @@ def cpu(request, monkeypatch):
     if request.param is not None:
         for module in (plan, kernels, products):
             monkeypatch.setattr(module, "processor", lambda: request.param)
-        monkeypatch.setattr(network, "compiled", kernels.compiled.__wrapped__)
+        for name in ("compiled_forward", "compiled_backward"):
+            monkeypatch.setattr(network, name, getattr(kernels, name).__wrapped__)
 
 
 def made(widths, activations, rows):
@@ -56,6 +57,13 @@ def made(widths, activations, rows):
     return chain, weights, gradient, Network(chain, weights, gradient, rows, passes_on="itself")
 
 
+def run(mlp, x):
+    """Return what a network makes of all rows, in memory that is used again."""
+    mlp.look_at(x, len(x))
+    Program(mlp.forward).run()
+    return mlp.out[: len(x), : mlp.outputs]
+
+
 @by_size
 @pytest.mark.parametrize("rows", [1, TILE, 2 * TILE + 3])
 def test_forward_and_back(cpu, widths, activations, rows):
@@ -67,7 +75,7 @@ def test_forward_and_back(cpu, widths, activations, rows):
         for layer in chain.layers:
             kernel, bias = (part.astype(np.float64) for part in layer.views(weights))
             seen.append(FORWARD[layer.activation](seen[-1] @ kernel + bias))
-        found = mlp.run(x.astype(np.float32))
+        found = run(mlp, x.astype(np.float32))
         np.testing.assert_allclose(found, seen[-1], rtol=1e-5, atol=1e-5)
         mlp.d_out[:rows, : widths[-1]] = d_out
         Program(mlp.backward).run()
@@ -89,7 +97,7 @@ def close(found, expected):
 @by_size
 def test_what_pads_vectors_has_no_gradient(widths, activations):
     chain, _, gradient, mlp = made(widths, activations, 70)
-    mlp.run(np.ones((70, widths[0]), np.float32))
+    run(mlp, np.ones((70, widths[0]), np.float32))
     mlp.d_out[:, : widths[-1]] = 1.0
     Program(mlp.backward).run()
     for layer in chain.layers:
@@ -102,9 +110,9 @@ def test_what_pads_vectors_has_no_gradient(widths, activations):
 def test_a_row_is_the_same_to_the_bit_in_any_batch(widths, activations):
     *_, mlp = made(widths, activations, 200)
     x = np.random.default_rng(3).normal(size=(200, widths[0])).astype(np.float32)
-    whole = mlp.run(x).copy()
+    whole = run(mlp, x).copy()
     for part in (slice(0, 1), slice(3, 20), slice(70, 199)):
-        assert np.array_equal(mlp.run(x[part]), whole[part])
+        assert np.array_equal(run(mlp, x[part]), whole[part])
 
 
 @pytest.mark.parametrize("activation", ["elu", "tanh", "relu"])
@@ -115,21 +123,21 @@ def test_activations_far_out(activation):
     chain.layers[0].views(weights)[0][:] = 1
     x = np.concatenate([np.linspace(-20, 20, 4001), [-1e30, -88, -1e-7, 0, 1e-7, 89, 1e30]])
     mlp = Network(chain, weights, zeros(chain.size), len(x))
-    found = mlp.run(x.astype(np.float32)[:, None])[:, 0]
+    found = run(mlp, x.astype(np.float32)[:, None])[:, 0]
     expected = FORWARD[activation](x.astype(np.float32).astype(np.float64))
     np.testing.assert_allclose(found, expected, rtol=3e-6, atol=2e-7)
-    assert np.isnan(mlp.run(np.full((1, 1), np.nan, np.float32))).all()
+    assert np.isnan(run(mlp, np.full((1, 1), np.nan, np.float32))).all()
 
 
 def test_an_array_of_another_kind_is_refused():
     *_, mlp = made(*SIZES["what cartpole has"], 8)
     good = np.zeros((8, 4), np.float32)
-    mlp.run(good)
-    mlp.run(np.zeros((8, 9), np.float32)[:, 2:6])  # columns of something wider
+    run(mlp, good)
+    run(mlp, np.zeros((8, 9), np.float32)[:, 2:6])  # columns of something wider
     wrong = (good.astype(np.float64), np.asfortranarray(good), good[:, :3], np.tile(good, (2, 1)))
     for x in wrong:
         with pytest.raises(ValueError, match="8 rows of 4 float32 numbers side by side"):
-            mlp.run(x)
+            run(mlp, x)
     with pytest.raises(ValueError, match="cannot take 9 of"):
         mlp.look_at(good, 9)
 

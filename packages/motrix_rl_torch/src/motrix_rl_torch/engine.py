@@ -139,7 +139,7 @@ class TorchLearner(StepByStep):
         return gradient, {name: float(value.item()) for name, value in parts.items()}
 
     @torch.no_grad()
-    def descend(self, gradient: torch.Tensor, scales: list[float]) -> None:
+    def descend(self, gradient: torch.Tensor, scales: Sequence[float]) -> None:
         """See `StepByStep`."""
         if self.cfg.grad_norm_clip > 0:
             ratio = self.cfg.grad_norm_clip / (gradient.norm() + NORM_EPSILON)

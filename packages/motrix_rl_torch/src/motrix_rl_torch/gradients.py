@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from motrix_rl.engine.loss import outputs, ppo_loss
-from motrix_rl.engine.threads import each
+from motrix_rl.engine.threads import Crew
 from motrix_rl.rl_module import Columns
 from motrix_rl.rl_module.distributions import Distribution
 from motrix_rl.skrl.cfg import PPOCfg
 from torch import nn
 
 from motrix_rl_torch.rl_module.module import TorchRLModule
+
+T = TypeVar("T")
+Found = TypeVar("Found")
 
 Tensors = dict[str, torch.Tensor]
 Slopes = tuple[torch.Tensor, Tensors]
@@ -64,11 +70,8 @@ class Gradients:
 
     def __init__(self, loss: Loss, threads: int = 0) -> None:
         self._loss, self._trained = loss, loss.trained()
-        self._threads = None
-        if threads:
-            self._threads = ThreadPoolExecutor(
-                threads, initializer=torch.set_num_threads, initargs=(1,)
-            )
+        self._in_chunks = threads > 0
+        self._crew = Crew(threads, partial(torch.set_num_threads, 1))
 
     def over(self, samples: Tensors, rows: torch.Tensor) -> Slopes:
         """Return the gradient of the mean loss over some rows of a rollout.
@@ -82,7 +85,7 @@ class Gradients:
             return self.of({name: column.index_select(0, rows) for name, column in samples.items()})
 
         chunks = rows.tensor_split(self._chunk_count(len(rows)))
-        slopes = each(self._threads, work, chunks)
+        slopes = self._each(work, chunks)
         return slopes[0] if len(slopes) == 1 else _mean(slopes, [len(c) for c in chunks])
 
     def of(self, batch: Tensors) -> Slopes:
@@ -97,14 +100,31 @@ class Gradients:
         count = self._chunk_count(len(batch[Columns.OBS]))
         columns = (column.tensor_split(count) for column in batch.values())
         chunks = [dict(zip(batch, parts, strict=True)) for parts in zip(*columns, strict=True)]
-        return torch.cat(each(self._threads, self._values_of, chunks))
+        return torch.cat(self._each(self._values_of, chunks))
 
     @torch.no_grad()
     def _values_of(self, batch: Tensors) -> torch.Tensor:
         return outputs(self._loss.module, batch)[1]
 
+    def _each(self, work: Callable[[T], Found], chunks: Sequence[T]) -> list[Found]:
+        if not self._in_chunks:
+            return [work(chunk) for chunk in chunks]
+        with _one_thread():  # sums depend on it, and the caller works too
+            return self._crew.each(work, chunks)
+
     def _chunk_count(self, rows: int) -> int:
-        return chunk_count(rows) if self._threads else 1
+        return chunk_count(rows) if self._in_chunks else 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the calling thread work out every operation alone."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def chunk_count(rows: int) -> int:

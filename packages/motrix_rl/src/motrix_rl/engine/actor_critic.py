@@ -91,7 +91,21 @@ class ActorCritic:
     @property
     def chains(self) -> list[Chain]:
         """All of them, in the order of the vector."""
-        return [*([self.encoder] if self.encoder else []), self.actor, self.critic]
+        return [*self._shared, self.actor, self.critic]
+
+    @property
+    def of_policy(self) -> list[Chain]:
+        """Those that an observation goes through to become means of actions."""
+        return [*self._shared, self.actor]
+
+    @property
+    def of_value(self) -> list[Chain]:
+        """Those that it goes through to become a value."""
+        return [*self._shared, self.critic]
+
+    @property
+    def _shared(self) -> list[Chain]:
+        return [] if self.encoder is None else [self.encoder]
 
     @property
     def size(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,7 +163,7 @@ class Learner(ABC):
 
     def _scale_of_values(self) -> tuple[float, float]:
         moments = self.value_moments
-        return float(moments["mean"]), float(moments["variance"]) ** 0.5 + normaliser.EPSILON
+        return float(moments["mean"]), normaliser.deviation(float(moments["variance"]))
 
     # State
 
@@ -205,7 +205,7 @@ class StepByStep(Learner):
         """
 
     @abstractmethod
-    def descend(self, gradient: Any, scales: list[float]) -> None:
+    def descend(self, gradient: Any, scales: Sequence[float]) -> None:
         """Take one step of Adam.
 
         Args:

@@ -59,7 +59,8 @@ def native_way(module: RLModule, cfg: PPOCfg, logits: Logits) -> NativeWay | Non
     learner = NativeLearner(module, cfg, networks)
     batch = _example(learner)
     theirs = logits(batch[Columns.OBS])[:, : networks.actions]
-    ours = learner.means(batch[Columns.OBS])
+    silence = np.zeros_like(batch["actions"])
+    ours, _ = learner.sample(batch[Columns.OBS], batch.get(Columns.STATE), silence)
     state = states.flatten(module.get_state())
     right = reference.loss_and_gradient(state, batch, cfg, networks.activations)[1]
     learner.load(batch)

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 FLOAT, INDEX, POINTER = ir.FloatType(), ir.IntType(64), ir.PointerType()
 
-_LANE = ir.IntType(32)
+_LANE = _SHORT = ir.IntType(32)
 
 Value = Any
 """A value of the function that is being written: an `ir.Value`."""
@@ -159,6 +159,11 @@ class Emitter:
         place = self.build.gep(pointer, [self.index(number)], source_etype=INDEX)
         return self.build.load(place, typ=INDEX)
 
+    def short(self, pointer: Value, number: Index) -> Value:
+        """Return one of the 32-bit integers at a pointer."""
+        place = self.build.gep(pointer, [self.index(number)], source_etype=_SHORT)
+        return self.build.sext(self.build.load(place, typ=_SHORT), INDEX)
+
     def pointer(self, address: Value) -> Value:
         """Return an address as a pointer."""
         return self.build.inttoptr(address, POINTER)
@@ -208,10 +213,17 @@ class Emitter:
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
         """Return a b + c, rounded once where the processor can."""
-        kind = ir.FunctionType(self._vector, [self._vector] * 3)
-        name = f"llvm.fmuladd.v{self.lanes}f32"
+        return self._intrinsic("fmuladd", a, b, c)
+
+    def root(self, x: Value) -> Value:
+        """Return square roots."""
+        return self._intrinsic("sqrt", x)
+
+    def _intrinsic(self, operation: str, *operands: Value) -> Value:
+        kind = ir.FunctionType(self._vector, [self._vector] * len(operands))
+        name = f"llvm.{operation}.v{self.lanes}f32"
         function = self._module.globals.get(name) or ir.Function(self._module, kind, name)
-        return self.build.call(function, [a, b, c])
+        return self.build.call(function, operands)
 
     def negative(self, x: Value) -> Value:
         """Return -x."""

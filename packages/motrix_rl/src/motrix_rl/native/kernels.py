@@ -21,20 +21,9 @@ PassesOn = Literal["nothing", "itself", "a sum"]
 
 
 @cache
-def compiled(plan: Plan, passes_on: PassesOn = "nothing") -> Compiled:
-    """Return `forward` and `backward` of a network; see `Network` for what they do.
-
-    Args:
-        plan: The network.
-        passes_on: What `backward` does with the gradient of the input.
-    """
+def compiled_forward(plan: Plan) -> Compiled:
+    """Return `forward` of a network; see `Forward` for what it does."""
     source = Source()
-    _write_forward(source, plan)
-    _write_backward(source, plan, passes_on)
-    return Compiled(source)
-
-
-def _write_forward(source: Source, plan: Plan) -> None:
     pointers, numbers = ("x", "weights", "memory"), ("from_row", "rows", "capacity")
     e = Emitter(source, "forward", pointers, numbers, processor().lanes)
     with e.loop(0, e.arguments["rows"], TILE) as start:
@@ -43,9 +32,18 @@ def _write_forward(source: Source, plan: Plan) -> None:
             tile.write_sums(layer)
             tile.activate(layer)
     e.finish()
+    return Compiled(source)
 
 
-def _write_backward(source: Source, plan: Plan, passes_on: PassesOn) -> None:
+@cache
+def compiled_backward(plan: Plan, passes_on: PassesOn) -> Compiled:
+    """Return `backward` of a network; see `Network` for what it does.
+
+    Args:
+        plan: The network.
+        passes_on: What happens to the gradient of the input.
+    """
+    source = Source()
     pointers = ("x", "weights", "memory", "d_out", "gradient", "scratch", "d_in")
     numbers = ("from_row", "rows", "capacity")
     e = Emitter(source, "backward", pointers, numbers, processor().lanes)
@@ -68,6 +66,7 @@ def _write_backward(source: Source, plan: Plan, passes_on: PassesOn) -> None:
                 d_in = e.at(e.arguments["d_in"], e.times(start, padded(layer.inputs)))
                 tile.pass_on(layer, d_sums, d_in, adds=passes_on == "a sum")
     e.finish()
+    return Compiled(source)
 
 
 def _transpose(e: Emitter, plan: Plan, layer: Layer) -> None:

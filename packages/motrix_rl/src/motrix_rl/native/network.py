@@ -5,61 +5,38 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from motrix_rl.native.calls import Argument, Call, Program, zeros
-from motrix_rl.native.kernels import PassesOn, compiled
+from motrix_rl.native.calls import Argument, Call, zeros
+from motrix_rl.native.kernels import PassesOn, compiled_backward, compiled_forward
 from motrix_rl.native.plan import Plan, padded
 
 Array = NDArray[np.float32]
 
 
-class Network:
-    """An MLP forward and back, for one thread at a time.
+class Forward:
+    """An MLP that is only asked what comes out, for one thread at a time.
 
     Args:
         plan: Its layers.
         weights: Its parameters, (plan.size,), looked at in every pass.
-        gradient: Where their gradient goes, (plan.size,).
         rows: How many fit in.
-        passes_on: What happens to the gradient of the input.
-        d_in: Where that goes, (rows, inputs) in whole vectors; None makes room for it.
 
     Attributes:
         outputs: How many numbers come out for a row.
         forward: The call that works out `out`.
-        backward: The call that works out `gradient` and `d_in` of what came forward last, given
-            `d_out`.
         out: What it puts out, (rows, outputs in whole vectors).
-        d_out: The gradient of `out`, likewise.
-        d_in: The gradient of the input, likewise.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        weights: Array,
-        gradient: Array,
-        rows: int,
-        *,
-        passes_on: PassesOn = "nothing",
-        d_in: Array | None = None,
-    ) -> None:
+    def __init__(self, plan: Plan, weights: Array, rows: int) -> None:
         last = plan.layers[-1]
         self._inputs, self.outputs = plan.layers[0].inputs, last.outputs
-        code, memory = compiled(plan, passes_on), zeros(rows * plan.row)
+        memory = zeros(rows * plan.row)
         self.out = memory[rows * plan.before(last) :].reshape(rows, last.stride)
-        self.d_out = zeros(rows * last.stride).reshape(rows, last.stride)
-        if d_in is None:
-            width = 0 if passes_on == "nothing" else padded(plan.layers[0].inputs)
-            d_in = zeros(rows * width).reshape(rows, width)
-        self.d_in = d_in
-        both: dict[str, Argument] = {"weights": weights, "memory": memory, "capacity": rows}
-        self.forward = Call(code, "forward", **both)
-        slopes: dict[str, Argument] = {"d_out": self.d_out, "gradient": gradient, "d_in": d_in}
-        self.backward = Call(code, "backward", **both, **slopes, scratch=zeros(plan.scratch))
-        self._forward = Program(self.forward)
+        self._known: dict[str, Argument] = {"weights": weights, "memory": memory, "capacity": rows}
+        self.forward = Call(compiled_forward(plan), "forward", **self._known)
+        self._calls = [self.forward]
 
     def look_at(self, x: Array, rows: int) -> None:
-        """Let both calls take their input from an array.
+        """Let all calls take their input from an array.
 
         Args:
             x: float32, (at least rows, at least inputs), the numbers of a row side by side.
@@ -75,12 +52,45 @@ class Network:
                 f"a network for {len(self.out)} rows of {self._inputs} float32 numbers side by "
                 f"side cannot take {rows} of an array {x.shape} of {x.dtype}, strides {x.strides}"
             )
-        from_row = x.strides[0] // x.itemsize
-        for call in (self.forward, self.backward):
-            call.set(x=x, from_row=from_row, rows=rows)
+        for call in self._calls:
+            call.set(x=x, from_row=x.strides[0] // x.itemsize, rows=rows)
 
-    def run(self, x: Array) -> Array:
-        """Return what comes out for some rows, (rows, outputs), in memory that is used again."""
-        self.look_at(x, len(x))
-        self._forward.run()
-        return self.out[: len(x), : self.outputs]
+
+class Network(Forward):
+    """An MLP forward and back, for one thread at a time.
+
+    Args:
+        plan: See `Forward`.
+        weights: See `Forward`.
+        gradient: Where their gradient goes, (plan.size,).
+        rows: See `Forward`.
+        passes_on: What happens to the gradient of the input.
+        d_in: Where that goes, (rows, inputs) in whole vectors; None makes room for it.
+
+    Attributes:
+        backward: The call that works out `gradient` and `d_in` of what came forward last, given
+            `d_out`.
+        d_out: The gradient of `out`, likewise.
+        d_in: The gradient of the input, likewise.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        weights: Array,
+        gradient: Array,
+        rows: int,
+        *,
+        passes_on: PassesOn = "nothing",
+        d_in: Array | None = None,
+    ) -> None:
+        super().__init__(plan, weights, rows)
+        self.d_out = np.reshape(zeros(self.out.size), self.out.shape)
+        if d_in is None:
+            width = 0 if passes_on == "nothing" else padded(self._inputs)
+            d_in = zeros(rows * width).reshape(rows, width)
+        self.d_in = d_in
+        slopes: dict[str, Argument] = {"d_out": self.d_out, "gradient": gradient, "d_in": d_in}
+        code, scratch = compiled_backward(plan, passes_on), zeros(plan.scratch)
+        self.backward = Call(code, "backward", **self._known, **slopes, scratch=scratch)
+        self._calls.append(self.backward)

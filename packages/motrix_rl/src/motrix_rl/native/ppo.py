@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from motrix_rl.native.activations import exp
@@ -17,47 +14,12 @@ from motrix_rl.native.compiler import Compiled, processor
 from motrix_rl.native.emitter import Emitter, Source, Value
 from motrix_rl.native.network import Network
 from motrix_rl.native.plan import padded
+from motrix_rl.native.records import NUMBERS
 from motrix_rl.rl_module.distributions import DiagGaussian
 
 Array = NDArray[Any]
 
-NUMBERS = ("log_probs", "advantages", "values", "targets")
-"""Columns of a rollout with one number a row, in the order of a record."""
-
-
-@dataclass(frozen=True)
-class Records:
-    """Samples as rows of one array: actions in whole vectors, `NUMBERS`, observations.
-
-    Attributes:
-        actions: Width of an action.
-        seen: Widths of observations by column.
-    """
-
-    actions: int
-    seen: Mapping[str, int]
-
-    @property
-    def numbers(self) -> int:
-        """Where the numbers begin."""
-        return padded(self.actions)
-
-    def pack(self, samples: Mapping[str, Array]) -> NDArray[np.float32]:
-        """Return the records of samples, (samples, width)."""
-        rows = len(samples["actions"])
-        actions = np.zeros((rows, self.numbers), np.float32)
-        actions[:, : self.actions] = samples["actions"]
-        numbers = [samples[name][:, None] for name in NUMBERS]
-        seen = [samples[name] for name in self.seen]
-        return np.concatenate([actions, *numbers, *seen], axis=1, dtype=np.float32)
-
-    def observations(self, records: Array) -> dict[str, Array]:
-        """Return the observations in records by column, (rows, width) each."""
-        found, start = {}, self.numbers + len(NUMBERS)
-        for name, width in self.seen.items():
-            found[name] = records[:, start : start + width]
-            start += width
-        return found
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Losses:
@@ -66,54 +28,63 @@ class Losses:
     Args:
         actor: Puts out means of actions.
         critic: Puts out values.
+        records: What both are asked about, (rows, width); see `Records`.
         log_std: Of the actions, (actions,) in whole vectors, looked at in every call.
         clips: By how much a ratio and a value may move; None where values are not clipped.
+        weights: Of the value loss and of the entropy.
 
     Attributes:
-        policy: The call that works out `actor.d_out`, and gradients of log-stds for `d_log_std`.
+        policy: The call that works out `actor.d_out` and `d_log_std`.
         value: The call that works out `critic.d_out`.
     """
 
     def __init__(
-        self, actor: Network, critic: Network, log_std: Array, clips: tuple[float, float | None]
+        self,
+        actor: Network,
+        critic: Network,
+        records: Array,
+        log_std: Array,
+        clips: tuple[float, float | None],
+        weights: tuple[float, float],
     ) -> None:
         self._actions = actor.outputs
         code, width = compiled_losses(self._actions, *clips), padded(self._actions)
-        # Gradients of log-stds, the policy's gain and the divergence; squares of the critic.
-        self._sums, self._squares = zeros(width + 2), zeros(1)
-        self._shares = zeros(2)
+        # Gradients of log-stds; the policy's gain, the divergence, stds, and log-stds; squares.
+        self._sums, self._squares = zeros(width + 4), zeros(1)
+        self._weights, self._shares = weights, zeros(3)
+        known = {"records": records, "from_row": records.shape[1], "shares": self._shares}
         self.policy = Call(code, "policy", means=actor.out, d_means=actor.d_out, log_std=log_std)
-        self.policy.set(shares=self._shares, scratch=zeros(width), sums=self._sums)
+        self.policy.set(**known, scratch=zeros(width), sums=self._sums)
         self.value = Call(code, "value", values=critic.out, d_values=critic.d_out)
-        self.value.set(shares=self._shares, squares=self._squares)
+        self.value.set(**known, squares=self._squares)
 
-    def look_at(self, records: Array, total: int, value_scale: float) -> None:
-        """Let both calls take their samples from an array.
-
-        Args:
-            records: (rows, width).
-            total: Rows of the whole mini-batch.
-            value_scale: Weight of the value loss.
-        """
-        rows, width = records.shape
-        self._total, self._value_scale = total, value_scale
-        self._shares[:] = 1 / total, 2 * value_scale / total
+    def look_at(self, rows: int, total: int) -> None:
+        """Let both calls take so many of the records, of a mini-batch with `total` rows."""
+        value, entropy = self._weights
+        self._total, self._share = total, rows / total
+        self._shares[:] = 1 / total, 2 * value / total, entropy * self._share
         for call in (self.policy, self.value):
-            call.set(records=records, from_row=width, rows=rows)
+            call.set(rows=rows)
 
     @property
     def d_log_std(self) -> Array:
-        """What the records add to the gradients of log-stds, (actions,), clipped or not."""
+        """What the records add to the gradients of log-stds, (actions,)."""
         return self._sums[: self._actions]
 
     def parts(self) -> dict[str, float]:
-        """Return what the records add to the losses of policy and value and to the divergence."""
-        gain, divergence = self._sums[-2:].tolist()
-        return {
+        """Return what the records add to the parts of the mini-batch's loss; see `ppo_loss`."""
+        gain, divergence, std, log_std = self._sums[-4:].tolist()
+        value, entropy = self._weights
+        parts = {
             "policy": -gain / self._total,
-            "value": self._value_scale * float(self._squares[0]) / self._total,
+            "value": value * float(self._squares[0]) / self._total,
             "kl": divergence / self._total,
+            "spread": self._share * std / self._actions,
         }
+        if entropy:
+            of_all = log_std + self._actions * (_HALF_LOG_2PI + 0.5)
+            parts["entropy"] = -entropy * self._share * of_all
+        return parts
 
 
 @cache
@@ -134,7 +105,9 @@ def _write_policy(source: Source, actions: int, ratio_clip: float) -> None:
     pointers = ("records", "means", "d_means", "log_std", "shares", "scratch", "sums")
     e = Emitter(source, "policy", pointers, ("from_row", "rows"), processor().lanes)
     width, sums = padded(actions), e.arguments["sums"]
-    constant, share = _invert_std(e, actions), e.load_one(e.arguments["shares"])
+    std, log_std = _invert_std(e, width)
+    constant = e.build.fadd(log_std, e.number(actions * _HALF_LOG_2PI))
+    share = e.load_one(e.arguments["shares"])
     gain, divergence = e.variable(e.zero), e.variable(e.zero)
     with e.loop(0, width, e.lanes) as column:
         e.store(e.zero, e.at(sums, column))
@@ -153,8 +126,10 @@ def _write_policy(source: Source, actions: int, ratio_clip: float) -> None:
         # Where the clipped one is less, the ratio earns nothing more and has no gradient.
         earns = e.build.select(e.build.fcmp_unordered("<=", plain, clipped), plain, e.zero)
         _write_slopes(e, width, row, e.negative(e.build.fmul(earns, share)))
-    for place, total in enumerate((gain, divergence)):
-        e.write(e.first(e.get(total)), e.at(sums, width + place))
+    _finish_log_std(e, width)
+    std = e.build.fsub(std, e.number(width - actions))  # those of no action are 1
+    for place, total in enumerate((e.get(gain), e.get(divergence), std, log_std)):
+        e.write(e.first(total), e.at(sums, width + place))
     e.finish()
 
 
@@ -191,16 +166,30 @@ def _write_slopes(e: Emitter, width: int, row: Value, slope: Value) -> None:
         e.store(e.multiply_add(excess, slope, e.load(total)), total)
 
 
-def _invert_std(e: Emitter, actions: int) -> Value:
-    """Write inverse standard deviations, and return the constant of an action's density."""
-    low, high = map(e.number, DiagGaussian.LOG_STD_BOUNDS)
-    total = e.variable(e.zero)
-    with e.loop(0, padded(actions), e.lanes) as column:
-        log_std = e.within(e.load(e.at(e.arguments["log_std"], column)), low, high)
-        e.store(exp(e, e.negative(log_std)), e.at(e.arguments["scratch"], column))
-        e.add(total, log_std)
-    fixed = e.number(actions * 0.5 * math.log(2 * math.pi))
-    return e.build.fadd(e.splat(e.sum(e.get(total))), fixed)
+def _invert_std(e: Emitter, width: int) -> tuple[Value, Value]:
+    """Write inverse standard deviations; return the sums of deviations and of their logarithms."""
+    of_std, of_log = e.variable(e.zero), e.variable(e.zero)
+    with e.loop(0, width, e.lanes) as column:
+        log_std = _bounded(e, e.load(e.at(e.arguments["log_std"], column)))
+        std = exp(e, log_std)
+        e.store(e.build.fdiv(e.number(1.0), std), e.at(e.arguments["scratch"], column))
+        e.add(of_std, std)
+        e.add(of_log, log_std)
+    of_std, of_log = (e.splat(e.sum(e.get(total))) for total in (of_std, of_log))
+    return of_std, of_log
+
+
+def _finish_log_std(e: Emitter, width: int) -> None:
+    """Take the entropy into gradients of log-stds; those at a bound have none."""
+    entropy = e.load_one(e.at(e.arguments["shares"], 2))
+    with e.loop(0, width, e.lanes) as column:
+        log_std, there = (e.at(e.arguments[name], column) for name in ("log_std", "sums"))
+        free = e.build.fcmp_ordered("==", e.load(log_std), _bounded(e, e.load(log_std)))
+        e.store(e.build.select(free, e.build.fsub(e.load(there), entropy), e.zero), there)
+
+
+def _bounded(e: Emitter, log_std: Value) -> Value:
+    return e.within(log_std, *map(e.number, DiagGaussian.LOG_STD_BOUNDS))
 
 
 def _write_value(source: Source, width: int, value_clip: float | None) -> None:

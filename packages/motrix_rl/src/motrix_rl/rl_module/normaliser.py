@@ -43,6 +43,11 @@ def updated(moments: Moments, observations: ArrayLike) -> Moments:
     }
 
 
+def deviation(variance: Any) -> Any:
+    """Return what observations are divided by: of no variance, next to nothing."""
+    return variance**0.5 + EPSILON
+
+
 def normalise(obs: Any, mean: Any, variance: Any) -> Any:
     """Return normalised observations of any framework: clipped (obs - mean) / (std + epsilon)."""
-    return ((obs - mean) / (variance**0.5 + EPSILON)).clip(-CLIP, CLIP)
+    return ((obs - mean) / deviation(variance)).clip(-CLIP, CLIP)
