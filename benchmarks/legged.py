@@ -22,7 +22,7 @@ from motrix_envs.benchmarking import machine, measure
 from motrix_envs.np.env import NpEnv
 from motrix_envs.np.state import NpEnvState
 from motrix_envs.registry import env, envcfg
-from motrix_envs.sim import BodyPosition, Model, Positions, Simulation, Velocities
+from motrix_envs.sim import BodyPosition, Model, Positions, Read, Simulation, Velocities
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "sim"))
@@ -62,14 +62,17 @@ class RobotEnv(NpEnv):
         return MODELS[self._cfg.robot]  # type: ignore[attr-defined]
 
     def setup(self) -> None:
-        """Read the state and where the bodies are."""
-        bodies = BodyPosition(*self.sim.model.body_names)
-        self.reads = self.sim.declare(q=Positions(), v=Velocities(), bodies=bodies)
+        """Read what is needed, and find the pose to start from."""
+        self.reads = self.sim.declare(q=Positions(), v=Velocities(), **self.further_reads())
         servos = self.sim.model.num_actuators == 4 * len(STAND)
         self._rest = np.tile(STAND, len(LEGS)) if servos else np.zeros(self.ctrl.shape[1])
         self._start = self.sim.model.default_positions.copy()
         if servos:
             self._start[7:] = self._rest
+
+    def further_reads(self) -> dict[str, Read]:
+        """Return what is read beside the state: where the bodies are."""
+        return {"bodies": BodyPosition(*self.sim.model.body_names)}
 
     @cached_property
     def action_space(self) -> gymnasium.spaces.Box:

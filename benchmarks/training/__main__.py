@@ -28,6 +28,7 @@ from training.table import report
 DISTRIBUTIONS = (
     "motrix-rl",
     "motrixsim",
+    "llvmlite",
     "torch",
     "jax",
     "flax",

@@ -29,6 +29,7 @@ SOLVE_SIZE = 512
 
 LONGEST = 3600  # s that a row may take
 ON_THE_CPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+WITH_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # else each process compiles packages anew
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def take(row: Row) -> dict[str, Any]:
             subprocess.run(
                 command,
                 cwd=HERE,
-                env={**os.environ, **ON_THE_CPU},
+                env={**os.environ, **ON_THE_CPU, **WITH_BYTECODE},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=LONGEST,

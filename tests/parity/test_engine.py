@@ -147,7 +147,7 @@ def test_whole_updates_stay_together(schedule, limit):
     )
     ours, *others = all_three
     batch, told = samples(ours), {}
-    draws = Draws(ours.module, 5, ROWS, SIZE)
+    draws = Draws(ours.module, 5, ROWS, SIZE, 3)
     for learner, update in itertools.product(all_three, range(2)):
         targets = learner.targets(batch["targets"].astype(np.float64) * 3 + 1)
         order = functools.partial(draws.order, update)

@@ -15,6 +15,7 @@ from motrix_rl.rl_module.distributions import Categorical, DiagGaussian, MultiCa
 
 _WORDS = 2**32
 _ROWS_AT_ONCE = 4096
+_SAMPLES_AT_ONCE = 65536
 _TINIEST = 2.0**-25  # half a step of the uniform draws: their logarithm stays finite
 
 
@@ -43,21 +44,26 @@ class Draws:
         seed: Key of all draws.
         num_envs: Rows of the batch.
         samples: Rows of a rollout, all steps together.
+        epochs: How often an update goes through them.
 
     Raises:
         ConfigError: Nothing is known about the noise of this distribution.
     """
 
-    def __init__(self, module: RLModule, seed: int, num_envs: int, samples: int) -> None:
+    def __init__(
+        self, module: RLModule, seed: int, num_envs: int, samples: int, epochs: int
+    ) -> None:
         self._gaussian, self._size = _noise_of(module)
-        self._num_envs, self._one = num_envs, np.zeros(1, np.int64)
+        self._num_envs, self._samples = num_envs, samples
         steps = max(1, min(samples, _ROWS_AT_ONCE) // num_envs)
         self._all = np.arange(steps * num_envs)
         self._rows = RowStreams(seed, len(self._all))
         self._steps, self._ahead = steps, np.zeros((0, 0, 0), np.float32)
         self._ahead_of: tuple[int, int] | None = None
-        self._whole = RowStreams(seed, 1)
-        self._index = np.arange(samples, dtype=np.uint64)
+        self._epochs = max(1, min(epochs, _SAMPLES_AT_ONCE // samples))
+        self._whole = RowStreams(seed, self._epochs)
+        self._orders = np.zeros((0, samples), np.int32)
+        self._orders_of: tuple[int, int] | None = None
 
     def noise(self, update: int, step: int) -> NDArray[np.float32]:
         """Return the noise of a step's actions, (num_envs, size): standard normal or Gumbel.
@@ -79,11 +85,25 @@ class Draws:
         return np.asarray(-np.log(-np.log(unit + _TINIEST)), np.float32)
 
     def order(self, update: int, epoch: int) -> NDArray[np.int32]:
-        """Return a permutation of a rollout's rows, (samples,), by sorting random words."""
-        self._whole.episode[:], self._whole.step[:] = update, epoch + 1
-        words = self._whole.integers("ppo.order", self._one, self._index.size, 0, _WORDS)[0]
+        """Return a permutation of a rollout's rows, (samples,), by sorting random words.
+
+        Small rollouts have several epochs drawn at once, which costs hardly more than one.
+        """
+        part, within = divmod(epoch, self._epochs)
+        if self._orders_of != (update, part):
+            self._orders_of = update, part
+            self._whole.episode[:], self._whole.step[:] = update, part + 1
+            self._orders = self._sorted()
+        order: NDArray[np.int32] = self._orders[within]
+        return order
+
+    def _sorted(self) -> NDArray[np.int32]:
+        epochs = np.arange(self._epochs)
+        words = self._whole.integers("ppo.order", epochs, self._samples, 0, _WORDS)
         # The row number in the lower half keeps equal words apart, on every machine alike.
-        keys = np.sort((words.astype(np.uint64) << np.uint64(32)) | self._index)
+        keys = words.astype(np.uint64) << np.uint64(32)
+        keys |= np.arange(self._samples, dtype=np.uint64)
+        keys.sort(axis=1)
         return (keys & np.uint64(_WORDS - 1)).astype(np.int32)
 
 

@@ -61,7 +61,7 @@ class EngineTrainer(PPOTrainer):
     def build_module(self, env: NpEnv, seed: int) -> RLModule:
         """Return the module that the configuration asks for; see `PPOTrainer`."""
         module = super().build_module(env, seed)
-        Draws(module, seed, 1, 1)  # raises where the noise of its distribution is not known
+        Draws(module, seed, 1, 1, 1)  # raises where the noise of its distribution is not known
         logits = partial(self.logits, module)
         self._native = self._find_native(module, logits) if self.on_cpu else None
         acts = self.on_cpu and self._native is None and env.num_envs <= HOST_ROWS
@@ -110,8 +110,9 @@ class EngineTrainer(PPOTrainer):
 
     def learn(self, env: NpEnv, module: RLModule, session: Session) -> None:
         """Train by rollouts and updates; see `Trainer.learn`."""
-        steps = self.cfg.rollouts
-        draws = Draws(module, derived_seed(env.seed, "ppo"), env.num_envs, steps * env.num_envs)
+        steps, epochs = self.cfg.rollouts, self.cfg.learning_epochs
+        seed, samples = derived_seed(env.seed, "ppo"), steps * env.num_envs
+        draws = Draws(module, seed, env.num_envs, samples, epochs)
         learner, rollout = self.make_learner(module), Rollout(env, steps)
         if session.resumed is not None:
             learner.set_state(session.resumed.learner)
