@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -12,8 +11,8 @@ from motrix_rl.native.activations import exp
 from motrix_rl.native.calls import Call, zeros
 from motrix_rl.native.compiler import Compiled, processor
 from motrix_rl.native.emitter import Emitter, Source
+from motrix_rl.native.gaussian import HALF_LOG_2PI, bounded
 from motrix_rl.native.plan import padded
-from motrix_rl.rl_module.distributions import DiagGaussian
 from motrix_rl.rl_module.normaliser import CLIP
 
 Array = NDArray[Any]
@@ -89,13 +88,12 @@ def _compiled_draw(actions: int) -> Compiled:
     source = Source()
     pointers = ("means", "log_std", "noise", "drawn", "log_probs", "scratch")
     e = Emitter(source, "draw", pointers, ("rows",), processor().lanes)
-    low, high = map(e.number, DiagGaussian.LOG_STD_BOUNDS)
     width, spread = padded(actions), e.variable(e.zero)
     with e.loop(0, width, e.lanes) as column:
-        log_std = e.within(e.load(e.at(e.arguments["log_std"], column)), low, high)
+        log_std = bounded(e, e.load(e.at(e.arguments["log_std"], column)))
         e.store(exp(e, log_std), e.at(e.arguments["scratch"], column))
         e.add(spread, log_std)
-    fixed = e.number(actions * 0.5 * math.log(2 * math.pi))
+    fixed = e.number(actions * HALF_LOG_2PI)
     constant = e.build.fadd(e.splat(e.sum(e.get(spread))), fixed)
     with e.loop(0, e.arguments["rows"]) as row:
         squares, place = e.variable(e.zero), e.times(row, width)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
@@ -12,14 +11,12 @@ from motrix_rl.native.activations import exp
 from motrix_rl.native.calls import Call, zeros
 from motrix_rl.native.compiler import Compiled, processor
 from motrix_rl.native.emitter import Emitter, Source, Value
+from motrix_rl.native.gaussian import HALF_LOG_2PI, bounded
 from motrix_rl.native.network import Network
 from motrix_rl.native.plan import padded
 from motrix_rl.native.records import NUMBERS
-from motrix_rl.rl_module.distributions import DiagGaussian
 
 Array = NDArray[Any]
-
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Losses:
@@ -82,7 +79,7 @@ class Losses:
             "spread": self._share * std / self._actions,
         }
         if entropy:
-            of_all = log_std + self._actions * (_HALF_LOG_2PI + 0.5)
+            of_all = log_std + self._actions * (HALF_LOG_2PI + 0.5)
             parts["entropy"] = -entropy * self._share * of_all
         return parts
 
@@ -106,7 +103,7 @@ def _write_policy(source: Source, actions: int, ratio_clip: float) -> None:
     e = Emitter(source, "policy", pointers, ("from_row", "rows"), processor().lanes)
     width, sums = padded(actions), e.arguments["sums"]
     std, log_std = _invert_std(e, width)
-    constant = e.build.fadd(log_std, e.number(actions * _HALF_LOG_2PI))
+    constant = e.build.fadd(log_std, e.number(actions * HALF_LOG_2PI))
     share = e.load_one(e.arguments["shares"])
     gain, divergence = e.variable(e.zero), e.variable(e.zero)
     with e.loop(0, width, e.lanes) as column:
@@ -170,7 +167,7 @@ def _invert_std(e: Emitter, width: int) -> tuple[Value, Value]:
     """Write inverse standard deviations; return the sums of deviations and of their logarithms."""
     of_std, of_log = e.variable(e.zero), e.variable(e.zero)
     with e.loop(0, width, e.lanes) as column:
-        log_std = _bounded(e, e.load(e.at(e.arguments["log_std"], column)))
+        log_std = bounded(e, e.load(e.at(e.arguments["log_std"], column)))
         std = exp(e, log_std)
         e.store(e.build.fdiv(e.number(1.0), std), e.at(e.arguments["scratch"], column))
         e.add(of_std, std)
@@ -184,12 +181,8 @@ def _finish_log_std(e: Emitter, width: int) -> None:
     entropy = e.load_one(e.at(e.arguments["shares"], 2))
     with e.loop(0, width, e.lanes) as column:
         log_std, there = (e.at(e.arguments[name], column) for name in ("log_std", "sums"))
-        free = e.build.fcmp_ordered("==", e.load(log_std), _bounded(e, e.load(log_std)))
+        free = e.build.fcmp_ordered("==", e.load(log_std), bounded(e, e.load(log_std)))
         e.store(e.build.select(free, e.build.fsub(e.load(there), entropy), e.zero), there)
-
-
-def _bounded(e: Emitter, log_std: Value) -> Value:
-    return e.within(log_std, *map(e.number, DiagGaussian.LOG_STD_BOUNDS))
 
 
 def _write_value(source: Source, width: int, value_clip: float | None) -> None:
